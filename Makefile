@@ -1,0 +1,27 @@
+# One place for the commands; CONTRIBUTING.md explains them. ARGS goes to the tool: make test ARGS="-k lease -x"
+PYTHON ?= python3
+BIN := .venv/bin
+.PHONY: test demo lint clean
+
+test: .venv/ready
+	$(BIN)/python -m pytest $(ARGS)
+
+demo: .venv/ready
+	$(BIN)/taskdir demo $(ARGS)
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+
+# Installed again only when pyproject.toml changes; the install is editable, so code needs no second one.
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "taskdir needs Python 3.11 or later; name one with: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "this python3 cannot make virtual environments; install it with: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fast]'
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

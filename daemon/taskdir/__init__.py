@@ -1,0 +1,3 @@
+"""Maildir for agent work."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,239 @@
+"""The daemon: one pass, again and again (SPEC section 10). Recovery is the first pass; no other code does it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from taskdir import __version__, settings
+from taskdir.claims import claims
+from taskdir.clock import Clock
+from taskdir.contracts import Catalog
+from taskdir.disk import Disk
+from taskdir.documents import Event, Now
+from taskdir.errors import Busy, ConfigError, Missing
+from taskdir.index import Index
+from taskdir.intake import intake
+from taskdir.journal import Journal
+from taskdir.known import Known
+from taskdir.leases import leases
+from taskdir.lock import RootLock
+from taskdir.observe import Observer
+from taskdir.offers import offers
+from taskdir.papers import signature
+from taskdir.places import Places
+from taskdir.records import Records
+from taskdir.results import results
+from taskdir.seen import Seen
+from taskdir.settings import Settings
+from taskdir.view import View
+from taskdir.window import Window
+
+log = logging.getLogger("taskdir")
+
+DESKS = (claims, results, leases, offers, intake)
+"""Each (known as earlier desks leave it, seen, now) → events. Claims before results before ends before new work."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Ticker(Protocol):
+    """Anything that tells the time as ``clock.Clock`` does."""
+
+    def now(self) -> Now:
+        """Return this instant."""
+
+
+class Waiter(Protocol):
+    """Anything that waits as ``watch.Hints`` does."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a hint, at most ``seconds``."""
+
+
+def decide(known: Known, seen: Seen, now: Now) -> list[Event]:
+    """Ask the desks in order; returns the pass's events. Changes nothing."""
+    for desk in DESKS:
+        for event in desk(known, seen, now):
+            known.add(event)
+    return known.events
+
+
+class Daemon:
+    """An open root. ``open`` replays the log, ``one_pass`` does one round, ``close`` leaves everything in order."""
+
+    def __init__(self, root: str, *, disk: Disk | None = None, clock: Ticker | None = None) -> None:
+        """Take the root's lock. Raises Missing, ConfigError, or Busy naming the daemon that is there."""
+        self.places = Places(root)
+        self._disk, self._clock = disk or Disk(), clock or Clock()
+        self._shape = signature(self.places.settings)
+        self.settings = _read_settings(self.places)
+        self._lock = _take_lock(self.places)
+        self._stopping = False
+        self._full = False
+
+    def open(self) -> None:
+        """Bring the index up to the log and log ``started``. Raises LogDamaged."""
+        for path in [*self.places.public(), *self.places.private()]:
+            if not os.path.isdir(path):
+                self._disk.mkdir(path)
+        self.index = Index(self.places.index)
+        self._journal = Journal(self.places.root, self._disk, self.settings.log_segment_bytes)
+        self._journal.open(self.index.mark, self.index.apply)
+        self.index.clamp_delays(self._clock.now().seconds)
+        catalog = Catalog()
+        self._catalog = catalog
+        self._window = Window(self.places, self._disk, self.index, catalog)
+        self._observer = Observer(self.places, self.index, catalog, self._window.published)
+        self._records = Records(self.places, self._disk, self.index)
+        self._view = View(self.places, self._disk, self.index, self._observer.papers, self._records.due)
+        self._say_who()
+        self._log_event({"event": "started", "version": __version__, "protocol": settings.PROTOCOL, "pid": os.getpid()})
+
+    def one_pass(self) -> bool:
+        """Observe, decide, record, index, publish. Says whether there was anything to do."""
+        now = self._clock.now()
+        self._reload_settings()
+        seen = self._observer.look(now, self.settings)
+        if self._full:
+            seen.messages.clear()  # the disk is full: finishing work goes on, new work waits
+        known = Known(self.index, self.settings, self._catalog, now)
+        events = decide(known, seen, now)
+        if not self._record(events, now):
+            return False
+        self._records.note(events)
+        self._records.publish()
+        self._view.publish(seen)
+        woken = self.index.wake(now.seconds)
+        moved = self._window.reconcile(seen, self.settings.window)
+        return bool(events) or woken or moved or seen.more
+
+    def _record(self, events: list[Event], now: Now) -> bool:
+        """Commit the pass's events and apply them; False when the disk was full and nothing was recorded."""
+        try:
+            batch = self._journal.append(events)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            log.error("the disk is full: no new work is taken until there is room (%s)", error)
+            self._full = True
+            return False
+        self._full = False
+        if batch is not None:
+            self.index.apply(batch, now.seconds)
+            for event in events:
+                _report(event)
+        return True
+
+    def run(self, hints: Waiter, *, once: bool = False) -> None:
+        """Make passes until told to stop; with ``once``, until a pass changes nothing."""
+        self._window.make_queues(self.settings.all_queues())
+        while not self._stopping:
+            if self.one_pass():
+                continue
+            if once:
+                break
+            if not hints.wait(self._patience()):
+                self._records.sync()
+
+    def stop(self) -> None:
+        """Ask the loop to end after the pass in hand."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Log ``stopped``, sync the records, let the root go."""
+        self._records.sync()
+        self._log_event({"event": "stopped"})
+        self._journal.close()
+        self.index.close()
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """Let the lock and the files go without a word, as a kill would: what a test of crashes needs."""
+        if hasattr(self, "_journal"):
+            self._journal.close()
+        if hasattr(self, "index"):
+            self.index.close()
+        self._lock.release()
+
+    def _patience(self) -> float:
+        """Seconds until the next look, hints aside: a scan interval, or less when a delay or settle time ends."""
+        now = self._clock.now().seconds
+        due = [self.index.next_wake(), self._observer.papers.next_deadline(self.settings.settle_seconds)]
+        soonest = min((at - now for at in due if at is not None), default=self.settings.scan_seconds)
+        return min(self.settings.scan_seconds, max(soonest, 0.001))
+
+    def _log_event(self, event: Event) -> None:
+        now = self._clock.now()
+        known = Known(self.index, self.settings, self._catalog, now)
+        known.add(event)
+        self._record(known.events, now)
+
+    def _reload_settings(self) -> None:
+        shape = signature(self.places.settings)
+        if shape == self._shape:
+            return
+        self._shape = shape
+        try:
+            self.settings = _read_settings(self.places)
+            self._window.make_queues(self.settings.all_queues())
+        except (ConfigError, Missing) as error:
+            log.error("taskdir.json was changed and is not used: %s", error)
+
+    def _say_who(self) -> None:
+        """Leave a word for people about who runs here; nothing depends on it."""
+        who = {
+            "pid": os.getpid(),
+            "started": self._clock.now().text,
+            "version": __version__,
+            "host": socket.gethostname(),
+        }
+        self._disk.publish(self.places.who, json.dumps(who).encode() + b"\n", aside=self.places.who + ".new")
+
+
+def handle_signals(daemon: Daemon, wakeup_fd: int) -> None:
+    """Let SIGTERM and SIGINT end the loop after the pass in hand, at once when it waits."""
+    signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+    stop: Callable[[int, object], None] = lambda number, frame: daemon.stop()  # noqa: E731
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _read_settings(places: Places) -> Settings:
+    try:
+        with open(places.settings, "rb") as file:
+            return settings.parse(file.read(), places.settings)
+    except FileNotFoundError:
+        raise Missing(
+            "no-root", "there is no taskdir.json here", path=places.root, hint="`taskdir init` makes one"
+        ) from None
+
+
+def _take_lock(places: Places) -> RootLock:
+    try:
+        return RootLock(places.root)
+    except Busy as busy:
+        busy.hint = f"it says: {who_runs(places)}"
+        raise
+
+
+def who_runs(places: Places) -> str:
+    """Return what the running daemon left about itself, in words."""
+    try:
+        with open(places.who, encoding="utf-8") as file:
+            who = json.load(file)
+        return f"pid {who['pid']} on {who['host']}, taskdir {who['version']}, since {who['started']}"
+    except (OSError, ValueError, KeyError):
+        return "nothing about itself"
+
+
+def _report(event: Event) -> None:
+    """Tell the operator's log about an event, one line."""
+    about = {name: event[name] for name in ("id", "attempt", "agent", "by", "file", "code") if name in event}
+    log.info("%s", event["event"], extra={"fields": about})

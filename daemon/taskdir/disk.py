@@ -1,0 +1,227 @@
+"""The only module that changes files (SQLite's own in .taskdir/ aside). Every operation is announced to a hook first.
+
+Nothing here decides anything: a missing file or a lost race comes back as a value, every other OSError as itself.
+Standard library only: the agent-side commands use it too. SPEC section 11 says what we assume of the file system.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+Hook = Callable[[str, str], None]
+
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+class NotRegular(Exception):
+    """What should be read is no regular file: a link, FIFO, directory or device. ``kind`` says which."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class TooLarge(Exception):
+    """A file is larger than the reader may take. ``size`` in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+def read_regular(path: str, limit: int) -> bytes:
+    """Read a regular file of at most ``limit`` bytes without following a link or waiting on a FIFO.
+
+    Raises NotRegular, TooLarge, FileNotFoundError, or another OSError.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        fd = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):
+            raise NotRegular(kind_of(os.lstat(path).st_mode)) from None
+        raise
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotRegular(kind_of(found.st_mode))
+        if found.st_size > limit:
+            raise TooLarge(found.st_size)
+        data = os.read(fd, limit + 1)
+        while chunk := os.read(fd, limit + 1 - len(data)):
+            data += chunk
+        if len(data) > limit:
+            raise TooLarge(len(data))
+        return data
+    finally:
+        os.close(fd)
+
+
+def kind_of(mode: int) -> str:
+    """Name the kind of file that a mode tells, in words for an error message."""
+    names = ((stat.S_ISLNK, "symbolic link"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "FIFO"))
+    return next((name for test, name in names if test(mode)), "device or socket")
+
+
+class Disk:
+    """All changes of files. ``hook(operation, path)`` runs before each one; a test may raise from it or kill there."""
+
+    def __init__(self, hook: Hook | None = None) -> None:
+        self._hook = hook or _no_hook
+
+    def create(self, path: str, data: bytes, *, mode: int = 0o644, sync: bool = False) -> None:
+        """Make a new file with these bytes. Raises FileExistsError; a file half written by an error is removed."""
+        self._hook("create", path)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            self._hook("write", path)
+            write_all(fd, data)
+            if sync:
+                self._hook("fsync", path)
+                os.fsync(fd)
+        except OSError:
+            os.close(fd)
+            os.unlink(path)
+            raise
+        os.close(fd)
+
+    def publish(self, path: str, data: bytes, *, aside: str, mode: int = 0o644, sync: bool = False) -> None:
+        """Put a whole file at ``path``, replacing what is there: write ``aside``, then rename. No reader sees half."""
+        try:
+            self.create(aside, data, mode=mode, sync=sync)
+        except FileExistsError:
+            self.unlink(aside)
+            self.create(aside, data, mode=mode, sync=sync)
+        self.rename(aside, path)
+
+    def publish_new(self, path: str, data: bytes, *, aside: str, sync: bool = True) -> bool:
+        """Put a whole file at ``path`` unless something is there already; says whether it did (SPEC section 7.1)."""
+        self.create(aside, data, sync=sync)
+        try:
+            return self.link(aside, path)
+        finally:
+            self.unlink(aside)
+
+    def link(self, source: str, target: str) -> bool:
+        """Give a file a second name without replacing; False when the name is taken.
+
+        Where the file system has no hard links: look, then rename, which leaves a short moment for a race.
+        """
+        self._hook("link", target)
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINKS or not os.path.lexists(source):
+                raise
+            if os.path.lexists(target):
+                return False
+            os.rename(source, target)
+        return True
+
+    def rename(self, source: str, target: str) -> bool:
+        """Rename, replacing; False when the source is gone (somebody else was first)."""
+        self._hook("rename", target)
+        try:
+            os.rename(source, target)
+        except FileNotFoundError:
+            if os.path.lexists(source):
+                raise
+            return False
+        return True
+
+    def unlink(self, path: str) -> bool:
+        """Remove a file; False when it is gone already."""
+        self._hook("unlink", path)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def touch(self, path: str) -> bool:
+        """Set a file's times to now; False when it is gone. Never makes one."""
+        self._hook("touch", path)
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def mkdir(self, path: str, mode: int = 0o755) -> bool:
+        """Make a directory with exactly this mode; False when it is there already."""
+        self._hook("mkdir", path)
+        try:
+            os.mkdir(path, mode)
+        except FileExistsError:
+            return False
+        os.chmod(path, mode)
+        return True
+
+    def chmod(self, path: str, mode: int) -> None:
+        """Set the mode of a file or directory."""
+        self._hook("chmod", path)
+        os.chmod(path, mode)
+
+    def append_text(self, path: str, data: bytes) -> None:
+        """Append to a file in one write, making it when absent (an agent's notes)."""
+        self._hook("append", path)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+
+    def append_log(self, fd: int, path: str, data: bytes) -> None:
+        """Append one batch to the open log: one write. Raises OSError, ENOSPC too, on a short write."""
+        self._hook("append", path)
+        done = os.write(fd, data)
+        if done < len(data):
+            raise OSError(errno.ENOSPC, "the disk took only part of the batch", path)
+
+    def datasync(self, fd: int, path: str) -> None:
+        """Wait until the log's bytes are on the device. Never repeated after a failure (SPEC section 10)."""
+        self._hook("datasync", path)
+        getattr(os, "fdatasync", os.fsync)(fd)
+
+    def truncate(self, fd: int, size: int, path: str) -> None:
+        """Cut an open file to ``size`` bytes and sync it."""
+        self._hook("truncate", path)
+        os.ftruncate(fd, size)
+        os.fsync(fd)
+
+    def sync_file(self, path: str) -> None:
+        """Wait until a published file's bytes are on the device; a file that is gone needs none."""
+        self._hook("fsync", path)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            return
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def sync_dir(self, path: str) -> None:
+        """Make the names in a directory durable."""
+        self._hook("fsync", path)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all bytes, however many calls it takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _no_hook(operation: str, path: str) -> None:
+    """Do nothing: the hook outside tests."""

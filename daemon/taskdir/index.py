@@ -1,0 +1,268 @@
+"""What is known, in SQLite: a replay of the log that can be thrown away (SPEC section 10.4).
+
+One transaction a batch, holding the mark of the last batch applied. Live work and replay use the same ``apply``.
+Only this module knows the tables; only SQLite changes its files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from taskdir import lifecycle, strictjson
+from taskdir.documents import Event, Task, compact, parse_timestamp
+from taskdir.logread import Batch, Mark
+
+_LAYOUT = "1"
+_TASK_FIELDS = [field.name for field in dataclasses.fields(Task)]
+_TABLES = f"""
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE tasks({", ".join(_TASK_FIELDS).replace("id,", "id TEXT PRIMARY KEY,", 1)}, delay REAL, accepted TEXT);
+CREATE TABLE bodies(id TEXT PRIMARY KEY, task TEXT, ended TEXT);
+CREATE TABLE attempts(id TEXT, attempt INTEGER, agent TEXT, claimed TEXT, ended TEXT, outcome TEXT, error TEXT,
+  notes TEXT, judged TEXT, PRIMARY KEY(id, attempt)) WITHOUT ROWID;
+CREATE TABLE messages(id TEXT PRIMARY KEY, sha256 TEXT, seq INTEGER) WITHOUT ROWID;
+CREATE TABLE redrives(sha256 TEXT PRIMARY KEY, id TEXT) WITHOUT ROWID;
+CREATE TABLE refusals(file TEXT PRIMARY KEY, sha256 TEXT, reason TEXT, seq INTEGER, stale INTEGER DEFAULT 0)
+  WITHOUT ROWID;
+CREATE TABLE contracts(sha256 TEXT PRIMARY KEY, type TEXT, contract TEXT, seq INTEGER) WITHOUT ROWID;
+CREATE INDEX line ON tasks(queue, priority, seq) WHERE state = 'queued' AND wake_at IS NULL;
+CREATE INDEX asleep ON tasks(wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX live ON tasks(agent) WHERE state = 'claimed';
+CREATE INDEX finals ON tasks(final) WHERE final IS NOT NULL;
+CREATE INDEX stale ON refusals(stale) WHERE stale = 1;
+"""
+_PUT_TASK = (
+    f"INSERT OR REPLACE INTO tasks({', '.join(_TASK_FIELDS)}, delay, accepted) "
+    f"VALUES({', '.join('?' * len(_TASK_FIELDS))}, ?, ?)"
+)
+_SET_TASK = f"UPDATE tasks SET {', '.join(name + ' = ?' for name in _TASK_FIELDS[1:])}, delay = ? WHERE id = ?"
+
+
+_END_ATTEMPT = (
+    "UPDATE attempts SET ended = ?, outcome = ?, error = ?, notes = ?, judged = ? WHERE id = ? AND attempt = ?"
+)
+_NEXT_QUEUE = "SELECT queue FROM tasks WHERE state = 'queued' AND wake_at IS NULL AND queue > ? ORDER BY queue LIMIT 1"
+
+
+class Index:
+    """The open index. Reading methods return plain values; ``apply`` is the only writer of facts."""
+
+    def __init__(self, path: str) -> None:
+        """Open or make the index at ``path`` (":memory:" works too). One of another layout is dropped and made anew."""
+        self.path = path
+        self._db = self._connect()
+        if self.meta("layout") != _LAYOUT:
+            self._db.close()
+            for suffix in ("", "-wal", "-shm"):
+                if path != ":memory:" and os.path.exists(path + suffix):
+                    os.unlink(path + suffix)
+            self._db = self._connect()
+            self._db.executescript("BEGIN;" + _TABLES + f"INSERT INTO meta VALUES('layout', '{_LAYOUT}'); COMMIT;")
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, cached_statements=256)
+        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;")
+        return db
+
+    def meta(self, key: str) -> str | None:
+        """Return one remembered value, None when there is none."""
+        try:
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        except sqlite3.DatabaseError:
+            return None
+        return row[0] if row else None
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Remember one value that is no fact: how far the views are synced, say."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
+
+    @property
+    def mark(self) -> Mark:
+        """The place in the log up to which everything is applied."""
+        text = self.meta("mark")
+        return Mark(**json.loads(text)) if text else Mark()
+
+    def apply(self, batch: Batch, now: float | None = None) -> None:
+        """Apply one batch in one transaction. ``now`` is the daemon's clock; replay passes None: then an event's own
+        time starts its delay. Raises lifecycle.IllegalEvent for a log that breaks the table."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for event in batch.events:
+                self._one(event, now if now is not None else parse_timestamp(event["time"]))
+            self.set_meta("mark", strictjson.dumps(dataclasses.asdict(batch.mark)))
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _one(self, event: Event, now: float) -> None:
+        name = event["event"]
+        if name == "accepted" or (name in _ABOUT_TASKS and "id" in event):
+            self._about_task(event, now)
+        if "by" in event and "sha256" in event:
+            self._message(event["by"], event)
+        if name in ("rejected", "late", "breach"):
+            self._db.execute(
+                "INSERT OR REPLACE INTO refusals(file, sha256, reason, seq) VALUES(?, ?, ?, ?)",
+                (event["reason"]["file"], event.get("sha256", ""), strictjson.dumps(event["reason"]), event["seq"]),
+            )
+        elif name == "contract":
+            text = strictjson.dumps(event["contract"])
+            values = (event["sha256"], event["type"], text, event["seq"])
+            self._db.execute("INSERT OR IGNORE INTO contracts VALUES(?, ?, ?, ?)", values)
+
+    def _message(self, id: str, event: Event) -> None:
+        values = (id, event["sha256"], event["seq"])
+        if self._db.execute("INSERT OR IGNORE INTO messages VALUES(?, ?, ?)", values).rowcount:
+            self._db.execute("UPDATE refusals SET stale = 1 WHERE file = ?", (f"{id}.json",))
+
+    def _about_task(self, event: Event, now: float) -> None:
+        name, id = event["event"], event["id"]
+        before = self.task(id)
+        after = lifecycle.fold(before, event, now)
+        values = [getattr(after, field) for field in _TASK_FIELDS]
+        for place in (-2, -1):  # last_error and refusal
+            values[place] = None if values[place] is None else strictjson.dumps(values[place])
+        if before is None:
+            self._message(id, event)
+            self._db.execute(_PUT_TASK, (*values, None, event["time"]))
+            self._db.execute("INSERT INTO bodies VALUES(?, ?, NULL)", (id, strictjson.dumps(event["task"])))
+            return
+        self._db.execute(_SET_TASK, (*values[1:], event.get("delay"), id))
+        if name == "claimed":
+            self._db.execute(
+                "INSERT INTO attempts(id, attempt, agent, claimed) VALUES(?, ?, ?, ?)",
+                (id, event["attempt"], event["agent"], event["time"]),
+            )
+        elif before.state == "claimed" and name != "refused":
+            error = strictjson.dumps(event["error"]) if "error" in event else None
+            self._db.execute(
+                _END_ATTEMPT,
+                (event["time"], name, error, event.get("notes"), event.get("sha256"), id, before.attempt),
+            )
+        if name in ("done", "failed", "redriven"):
+            ended = {key: event[key] for key in ("output", "error") if key in event}
+            self._db.execute("UPDATE bodies SET ended = ? WHERE id = ?", (strictjson.dumps(ended), id))
+        if name == "redriven":
+            self._db.execute("INSERT OR REPLACE INTO redrives VALUES(?, ?)", (event["sha256"], id))
+            self._db.execute("UPDATE refusals SET stale = 1 WHERE file = ?", (f"{id}.json",))
+
+    def task(self, id: str) -> Task | None:
+        """Return what is known of a task, None when it was never accepted."""
+        row = self._db.execute(f"SELECT {', '.join(_TASK_FIELDS)} FROM tasks WHERE id = ?", (id,)).fetchone()
+        return _task(row) if row else None
+
+    def tasks(self, where: str, values: tuple[Any, ...] = ()) -> list[Task]:
+        """Return the tasks that meet a condition on the columns of ``tasks`` (our own code's SQL, never a user's)."""
+        rows = self._db.execute(f"SELECT {', '.join(_TASK_FIELDS)} FROM tasks WHERE {where}", values)
+        return [_task(row) for row in rows]
+
+    def window(self, queue: str, size: int) -> list[Task]:
+        """Return the first ``size`` tasks of a queue that may start now, in exact order."""
+        condition = "queue = ? AND state = 'queued' AND wake_at IS NULL ORDER BY priority, seq LIMIT ?"
+        return self.tasks(condition, (queue, size))
+
+    def queues(self) -> list[str]:
+        """Return the queues that have something to offer now."""
+        found, at = [], ""
+        while row := self._db.execute(
+            _NEXT_QUEUE,
+            (at,),
+        ).fetchone():
+            at = row[0]
+            found.append(at)
+        return found
+
+    def wake(self, now: float) -> bool:
+        """Let the tasks whose delay is over be offered; says whether there were any."""
+        return self._db.execute("UPDATE tasks SET wake_at = NULL WHERE wake_at <= ?", (now,)).rowcount > 0
+
+    def next_wake(self) -> float | None:
+        """Return the daemon time at which the next delay is over, None when none is running."""
+        row = self._db.execute("SELECT MIN(wake_at) FROM tasks WHERE wake_at IS NOT NULL").fetchone()
+        return float(row[0]) if row[0] is not None else None
+
+    def clamp_delays(self, now: float) -> None:
+        """After a start: no delay lasts longer from now than it was to last in all (clock set back meanwhile)."""
+        self._db.execute("UPDATE tasks SET wake_at = MIN(wake_at, ? + delay) WHERE wake_at IS NOT NULL", (now,))
+
+    def body(self, id: str) -> dict[str, Any]:
+        """Return the task as it was accepted, all defaults filled in."""
+        row = self._db.execute("SELECT task FROM bodies WHERE id = ?", (id,)).fetchone()
+        found: dict[str, Any] = json.loads(row[0])
+        return found
+
+    def ended(self, id: str) -> dict[str, Any]:
+        """Return ``output`` or ``error`` of a task that has ended, else an empty object."""
+        row = self._db.execute("SELECT ended FROM bodies WHERE id = ?", (id,)).fetchone()
+        found: dict[str, Any] = json.loads(row[0]) if row and row[0] else {}
+        return found
+
+    def attempts(self, id: str) -> list[dict[str, Any]]:
+        """Return a task's attempts in order, as its record tells them."""
+        names = ("attempt", "agent", "claimed", "ended", "outcome", "error", "notes")
+        rows = self._db.execute(f"SELECT {', '.join(names)} FROM attempts WHERE id = ? ORDER BY attempt", (id,))
+        found = [compact(**dict(zip(names, row, strict=True))) for row in rows]
+        return [attempt | ({"error": json.loads(attempt["error"])} if "error" in attempt else {}) for attempt in found]
+
+    def judged(self, id: str, attempt: int) -> str | None:
+        """Return the SHA-256 of the result that ended an attempt, None when none did."""
+        query = "SELECT judged FROM attempts WHERE id = ? AND attempt = ?"
+        row = self._db.execute(query, (id, attempt)).fetchone()
+        return row[0] if row else None
+
+    def message(self, id: str) -> str | None:
+        """Return the SHA-256 of the message that took an id, None when the id is free."""
+        row = self._db.execute("SELECT sha256 FROM messages WHERE id = ?", (id,)).fetchone()
+        return row[0] if row else None
+
+    def redriven(self, sha256: str) -> str | None:
+        """Return the id of the task that a record with this hash brought back, None when none did."""
+        row = self._db.execute("SELECT id FROM redrives WHERE sha256 = ?", (sha256,)).fetchone()
+        return row[0] if row else None
+
+    def refusal(self, file: str) -> tuple[str, dict[str, Any], int] | None:
+        """Return (SHA-256, reason, seq) of the last refusal under a file name, None when there is none."""
+        query = "SELECT sha256, reason, seq FROM refusals WHERE file = ? AND stale = 0"
+        row = self._db.execute(query, (file,)).fetchone()
+        return (row[0], json.loads(row[1]), row[2]) if row else None
+
+    def stale_refusals(self) -> list[str]:
+        """Return the file names whose refusal was overtaken by an acceptance; their reasons are to go."""
+        return [row[0] for row in self._db.execute("SELECT file FROM refusals WHERE stale = 1")]
+
+    def forget_refusal(self, file: str) -> None:
+        """Drop a stale refusal once its reason file is gone."""
+        self._db.execute("DELETE FROM refusals WHERE file = ? AND stale = 1", (file,))
+
+    def contract(self, sha256: str) -> tuple[str, Any] | None:
+        """Return (type, contract) of a contract that was used, None when the hash is unknown."""
+        row = self._db.execute("SELECT type, contract FROM contracts WHERE sha256 = ?", (sha256,)).fetchone()
+        return (row[0], json.loads(row[1])) if row else None
+
+    def last_contract(self, type: str) -> tuple[str, Any] | None:
+        """Return (hash, contract) that a type used last, None when it never was used."""
+        query = "SELECT sha256, contract FROM contracts WHERE type = ? ORDER BY seq DESC LIMIT 1"
+        row = self._db.execute(query, (type,)).fetchone()
+        return (row[0], json.loads(row[1])) if row else None
+
+    def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """Run a reading query of our own for ``status`` and ``list``."""
+        return iter(self._db.execute(query, values))
+
+    def close(self) -> None:
+        """Close the database, folding its write-ahead log in."""
+        self._db.close()
+
+
+def _task(row: tuple[Any, ...]) -> Task:
+    parsed = (json.loads(text) if text else None for text in row[-2:])  # last_error and refusal
+    return Task(*(*row[:-2], *parsed))
+
+
+_ABOUT_TASKS = frozenset(event for _, event in lifecycle.NEXT)

@@ -1,0 +1,56 @@
+"""Locks, through portalocker, which only this module imports (SPEC sections 7.6 and 10.1).
+
+The daemon's lock is on the root directory itself, so there is no lock file to lose. A probe takes a *shared* lock and
+lets it go at once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import portalocker
+
+from taskdir.errors import Busy
+
+_EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+_SHARED = portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING
+
+
+class RootLock:
+    """The one daemon of a root: an exclusive lock on the directory, held until ``release`` or the process ends."""
+
+    def __init__(self, root: str, patience: float = 1.0) -> None:
+        """Lock ``root``; tries for ``patience`` seconds, since a client may be probing. Raises Busy."""
+        self._fd = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+        until = time.monotonic() + patience
+        while True:
+            try:
+                portalocker.lock(self._fd, _EXCLUSIVE)
+                return
+            except portalocker.AlreadyLocked:
+                if time.monotonic() >= until:
+                    os.close(self._fd)
+                    raise Busy("already-running", "a daemon is already running here", path=root) from None
+                time.sleep(0.02)
+
+    def release(self) -> None:
+        """Let the root go."""
+        os.close(self._fd)
+
+
+def is_held(path: str) -> tuple[bool, int] | None:
+    """Probe a claimed file: (somebody holds it locked, its inode). None when it is gone or cannot be opened."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        inode = os.fstat(fd).st_ino
+        try:
+            portalocker.lock(fd, _SHARED)
+        except portalocker.AlreadyLocked:
+            return True, inode
+        return False, inode
+    finally:
+        os.close(fd)

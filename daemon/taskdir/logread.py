@@ -1,0 +1,210 @@
+"""Reading the log: segments, the hash chain, batches, and what counts as a torn tail (SPEC section 9).
+
+A fact is what a surviving ``end`` covers. Nothing here changes a file. The same reader serves start-up, replay,
+``check`` and ``log``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from taskdir.documents import Event
+from taskdir.errors import LogDamaged
+
+LIVE = "log.jsonl"
+OLD = "log"
+GENESIS = "0" * 64
+MAX_LINE = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place between two batches: the last seq before it, that line's hash, and where it stands.
+
+    ``first`` is the first seq of the segment (its name once it is closed), ``offset`` the byte after the line.
+    """
+
+    seq: int = 0
+    hash: str = GENESIS
+    first: int = 1
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One committed batch: its events in order and the mark after it."""
+
+    events: list[Event]
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Where reading stopped: rule code, sentence, file, line number in it, seq expected there, and byte offset of the
+    batch that is not whole. ``torn`` tells whether the last batch was merely in flight."""
+
+    code: str
+    message: str
+    path: str
+    line: int
+    seq: int
+    offset: int
+    torn: bool
+
+
+def segments(root: str) -> list[tuple[int, str]]:
+    """List the log's files in order as (first seq, path); the live one is last, with first seq 0 when it is empty.
+
+    A closed segment that is the live file under a second name (a rotation that was cut short) is left out.
+    """
+    old = os.path.join(root, OLD)
+    found: list[tuple[int, str]] = []
+    live = os.path.join(root, LIVE)
+    live_stat = os.stat(live) if os.path.exists(live) else None
+    for name in sorted(os.listdir(old)) if os.path.isdir(old) else []:
+        stem = name.removesuffix(".gz").removesuffix(".jsonl")
+        if len(stem) == 12 and stem.isdigit() and name in (f"{stem}.jsonl", f"{stem}.jsonl.gz"):
+            path = os.path.join(old, name)
+            if live_stat is None or os.stat(path).st_ino != live_stat.st_ino:
+                found.append((int(stem), path))
+    if live_stat is not None:
+        found.append((_first_seq(live), live))
+    return found
+
+
+def _first_seq(path: str) -> int:
+    with open(path, "rb") as file:
+        line = file.readline(MAX_LINE)
+    event = _parse(line)
+    return int(event["seq"]) if event and isinstance(event.get("seq"), int) else 0
+
+
+def _parse(line: bytes) -> Event | None:
+    """Read one line; None when it is no event. Plain json: what we wrote was strict, and the chain guards the rest."""
+    try:
+        event: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+
+
+def open_segment(path: str) -> BinaryIO:
+    """Open a segment for reading, compressed or not."""
+    return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
+
+
+class Reader:
+    """Walks the log from a mark and yields whole batches; afterwards ``damage`` tells why it stopped, if it did."""
+
+    def __init__(self, files: list[tuple[int, str]], start: Mark | None = None) -> None:
+        """``files`` as from ``segments``; ``start`` skips what was read before."""
+        self._files = files
+        self.mark = start or Mark()
+        self.damage: Damage | None = None
+        self._expect = self.mark.seq + 1
+        self._prev = self.mark.hash
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield each committed batch after the start mark."""
+        last = self._files[-1][1] if self._files else ""
+        for first, path in self._files:
+            if self.mark.seq and first and first < self.mark.first:
+                continue
+            resume = bool(self.mark.seq) and first == self.mark.first
+            if not resume and first != self._expect and not (first == 0 and path == last):
+                self._stop("log-segment", f"seq {self._expect} should begin here", path, 0, 0)
+                return
+            yield from self._segment(path, self.mark.offset if resume else 0)
+            if self.damage is not None:
+                return
+
+    def _segment(self, path: str, offset: int) -> Iterator[Batch]:
+        first = self._expect if offset == 0 else self.mark.first
+        pending: list[Event] = []
+        with open_segment(path) as file:
+            file.seek(offset)
+            start = at = offset
+            for number, line in enumerate(file, 1):
+                event, fault = self._line(line)
+                if fault is None and "end" in event and event["end"] != (pending or [event])[0]["seq"]:
+                    fault = ("log-end", "end does not name the first seq of its batch")
+                if fault is not None:
+                    self._stop(*fault, path, number, start)
+                    return
+                pending.append(event)
+                self._prev = hashlib.sha256(line[:-1]).hexdigest()
+                self._expect += 1
+                at += len(line)
+                if "end" in event:
+                    self.mark = Mark(event["seq"], self._prev, first, at)
+                    yield Batch(pending, self.mark)
+                    pending, start = [], at
+            if pending:
+                self._stop("log-torn", "the last batch has no end", path, 0, start)
+
+    def _line(self, line: bytes) -> tuple[Event, tuple[str, str] | None]:
+        if not line.endswith(b"\n"):
+            return {}, ("log-line", "the line is cut short")
+        event = _parse(line)
+        if event is None:
+            return {}, ("log-line", "the line is no event")
+        if event.get("seq") != self._expect:
+            return {}, ("log-seq", f"seq {event.get('seq')!r} where {self._expect} was due")
+        if event.get("prev") != self._prev:
+            return {}, ("log-chain", "prev is not the hash of the line before")
+        return event, None
+
+    def _stop(self, code: str, message: str, path: str, line: int, offset: int) -> None:
+        batch_first = self.mark.seq + 1
+        last_end = self._last_end(path, offset)
+        torn = os.path.basename(path) == LIVE and last_end <= batch_first and code != "log-segment"
+        self.damage = Damage(code, message, path, line, self._expect, offset, torn)
+
+    def _last_end(self, path: str, offset: int) -> int:
+        """The highest ``end`` that can still be read from the damaged batch on, 0 when there is none."""
+        highest, here = 0, False
+        for _, name in self._files:
+            here = here or name == path
+            if not here:
+                continue
+            with open_segment(name) as file:
+                file.seek(offset if name == path else 0)
+                for line in file:
+                    end = (_parse(line) or {}).get("end", 0)
+                    highest = max(highest, end if isinstance(end, int) else 0)
+        return highest
+
+
+def line_hash_before(path: str, offset: int) -> str | None:
+    """Hash the line that ends at byte ``offset`` of a segment; None when no line ends there."""
+    if offset == 0:
+        return GENESIS
+    with open_segment(path) as file:
+        size = 65536
+        while True:
+            start = max(0, offset - size)
+            file.seek(start)
+            chunk = file.read(offset - start)
+            if len(chunk) < offset - start or not chunk.endswith(b"\n"):
+                return None
+            cut = chunk.rfind(b"\n", 0, len(chunk) - 1)
+            if cut >= 0 or start == 0:
+                return hashlib.sha256(chunk[cut + 1 : -1]).hexdigest()
+            size *= 8
+
+
+def raise_damage(damage: Damage) -> None:
+    """Turn damage before the last batch into the error that stops the daemon."""
+    where = f"{damage.path}, line {damage.line}" if damage.line else damage.path
+    raise LogDamaged(
+        damage.code,
+        f"the log is damaged before its last batch (seq {damage.seq}): {damage.message}",
+        path=where,
+        hint="nothing was changed; inspect with `taskdir check --log FILE…`, restore the log from a copy",
+    )

@@ -1,0 +1,85 @@
+"""The grammar of names (SPEC section 5). Only this module knows it; nobody builds or takes apart a name elsewhere.
+
+An offer is ``<rank>.<id>.<attempt>.json``; its *stem* is the same without ``.json``. Byte order of the names is the
+order of work, so that ``ls | head -1`` is the next task.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+TASK = ".json"
+RESULT = ".result.json"
+NOTES = ".notes.jsonl"
+REFUSED = ".refused.json"
+REASON = ".reason.json"
+
+_WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_STEM = re.compile(r"([0-9])-([0-9]{12})\.([a-z0-9][a-z0-9_-]{0,63})\.([1-9][0-9]{0,8})")
+_PLAIN = re.compile(r"[\x20-\x7e]{1,220}")
+
+
+def is_word(text: str) -> bool:
+    """Say whether ``text`` is an id, agent, queue, type or key: at most 64 of a-z 0-9 _ - (SPEC section 5)."""
+    return _WORD.fullmatch(text) is not None
+
+
+def is_queue(text: str) -> bool:
+    """Say whether ``text`` names a queue: a word, or ``@`` and the word of the one agent that may claim from it."""
+    return is_word(text.removeprefix("@"))
+
+
+def printable(name: str) -> str:
+    """Return any file name as ASCII, with escapes for what is not printable."""
+    return name.encode("utf-8", "surrogateescape").decode("ascii", "backslashreplace").encode("unicode_escape").decode()
+
+
+def rejected_name(name: str, seq: int) -> str:
+    """Return the name that a refused file gets in rejected/: its own, or bad-<seq>.json (SPEC section 4.6).
+
+    A name is replaced when it is not printable ASCII, is longer than 220 bytes, or would pass for a reason.
+    """
+    if _PLAIN.fullmatch(name) and not name.endswith(REASON):
+        return name
+    return f"bad-{seq}.json"
+
+
+def reason_name(name: str) -> str:
+    """Return the name of the reason beside a refused file."""
+    return name.removesuffix(TASK) + REASON
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stem:
+    """The four parts of an offer's name: priority 0-9, acceptance number, task id, attempt (the fencing token)."""
+
+    priority: int
+    seq: int
+    id: str
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.priority}-{self.seq:012d}.{self.id}.{self.attempt}"
+
+
+def parse_stem(text: str) -> Stem | None:
+    """Take a stem apart; None when it is not one."""
+    match = _STEM.fullmatch(text)
+    if match is None:
+        return None
+    return Stem(int(match[1]), int(match[2]), match[3], int(match[4]))
+
+
+def split_claimed(name: str) -> tuple[Stem, str] | None:
+    """Take a file name in claimed/<agent>/ apart into stem and suffix (TASK, RESULT, NOTES or REFUSED); else None."""
+    for suffix in (RESULT, NOTES, REFUSED, TASK):
+        if name.endswith(suffix):
+            stem = parse_stem(name.removesuffix(suffix))
+            return (stem, suffix) if stem else None
+    return None
+
+
+def is_message_name(name: str) -> bool:
+    """Say whether a name in inbox/ exists for the daemon: it ends in .json and does not start with a dot."""
+    return name.endswith(TASK) and not name.startswith(".")

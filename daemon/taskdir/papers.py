@@ -1,0 +1,104 @@
+"""Reading what others handed in: bytes once, parsed strictly, with patience for writers that do not rename (SPEC 8.4).
+
+A JSON syntax error may be a file that is still being written: it is judged only when it has not changed for
+settle_seconds. Every other file is read and judged at once, so one slow writer delays nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from taskdir import strictjson
+from taskdir.disk import NotRegular, TooLarge, read_regular
+from taskdir.errors import Invalid
+from taskdir.seen import Paper, Signature, Slot
+
+_UNFINISHED = frozenset({"json-syntax", "json-encoding", "unreadable"})
+
+
+def signature(path: str) -> Signature | None:
+    """Return what tells one state of a file from the next, without following links; None when it is gone."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class Papers:
+    """Reads messages and results; remembers which are still being written and which could not be removed."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, tuple[Signature, float]] = {}
+        self._stuck: dict[str, Signature] = {}
+        self.count = 0
+
+    def read(
+        self, path: str, name: str, limit: int, now: float, settle: float, slot: Slot | None = None
+    ) -> Paper | None:
+        """Read one file of at most ``limit`` bytes; None while it is unfinished, or when it is gone or stuck.
+
+        ``now`` and ``settle`` in seconds.
+        """
+        shape = signature(path)
+        if shape is None or self._stuck.get(path) == shape:
+            return None
+        known, since = self._waiting.get(path, (None, now))
+        if known == shape and now - since < settle:
+            return None
+        self.count += 1
+        paper = Paper(path, name, slot=slot)
+        try:
+            _fill(paper, limit)
+        except FileNotFoundError:
+            return None
+        if paper.fault is not None and paper.fault.code in _UNFINISHED and known != shape:
+            self._waiting[path] = (shape, now)
+            if settle > 0:
+                return None
+        self._waiting.pop(path, None)
+        return paper
+
+    def is_unfinished(self, path: str) -> bool:
+        """Say whether a file is waited for: it may still be being written."""
+        return path in self._waiting
+
+    def set_stuck(self, path: str) -> None:
+        """Do not read a file again until it changes: it was judged, and could not be taken away."""
+        shape = signature(path)
+        if shape is not None:
+            self._stuck[path] = shape
+
+    def forget_gone(self) -> None:
+        """Drop what is remembered of files that are gone."""
+        self._waiting = {path: found for path, found in self._waiting.items() if os.path.lexists(path)}
+        self._stuck = {path: found for path, found in self._stuck.items() if os.path.lexists(path)}
+
+    def next_deadline(self, settle: float) -> float | None:
+        """Return the daemon time at which the next unfinished file will be judged, None when there is none."""
+        return min((since + settle for _, since in self._waiting.values()), default=None)
+
+
+def _fill(paper: Paper, limit: int) -> None:
+    try:
+        data = read_regular(paper.path, limit)
+    except NotRegular as error:
+        paper.special = True
+        paper.fault = Invalid("not-regular", f"this is a {error.kind}, not a regular file", hint="write a plain file")
+        return
+    except TooLarge as error:
+        paper.special, paper.size = True, error.size
+        paper.fault = Invalid("too-large", f"{error.size} bytes are too many", expected=f"at most {limit} bytes")
+        return
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        paper.special = True
+        paper.fault = Invalid("unreadable", f"the daemon cannot read the file: {error.strerror}", hint="chmod a+r")
+        return
+    paper.size, paper.sha256 = len(data), hashlib.sha256(data).hexdigest()
+    try:
+        paper.value = strictjson.loads(data)
+    except Invalid as fault:
+        paper.fault = fault

@@ -1,0 +1,80 @@
+"""Regular expressions that every engine reads alike and none can be slowed down with (SPEC section 6.3).
+
+Allowed: literals, escaped punctuation and \\n \\r \\t, ``.``, classes, ``^`` ``$``, groups, ``|``, and ``? * + {m,n}``.
+Refused: \\d \\w \\s \\b (not the same in all engines), back references, look-around in contracts, flags, and a repeated
+group that itself repeats without bound, which takes exponential time in a backtracking engine.
+"""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(
+    r"(?P<escape>\\.)|(?P<klass>\[\^?\]?(?:[^\]\\]|\\.)*\])|(?P<open>\((?:\?[:=!<]?|))|(?P<close>\))"
+    r"|(?P<repeat>[*+?]|\{[0-9]+(?:,[0-9]*)?\})|(?P<other>.)",
+    re.DOTALL,
+)
+_SAFE_ESCAPES = frozenset("\\.-/^$|?*+()[]{}nrt\"'@#:;,=!<>%&~_ ")
+_MAX_REPEAT = 1000
+
+
+def problem(pattern: str) -> str | None:
+    """Say in a few words why a pattern is not in the safe list, None when it is."""
+    if len(pattern) > 1000 or not pattern.isascii():
+        return "longer than 1000 characters or not ASCII"
+    open_groups: list[bool] = []  # for each open group: something in it repeats without bound
+    atom_unbounded = False  # the atom just read is a group with an unbounded repeat inside
+    previous = ""
+    for match in _TOKEN.finditer(pattern):
+        kind, text = match.lastgroup or "", match[0]
+        if kind in ("escape", "klass") and (why := _escapes(text)):
+            return why
+        if kind == "open":
+            if text not in ("(", "(?:"):
+                return "look-around or flags"
+            open_groups.append(False)
+        elif kind == "close":
+            if not open_groups:
+                return "an unopened group"
+            atom_unbounded = open_groups.pop()
+            if atom_unbounded and open_groups:
+                open_groups[-1] = True
+        elif kind == "repeat":
+            if why := _repeat(text, previous, atom_unbounded):
+                return why
+            if open_groups and _unbounded(text):
+                open_groups[-1] = True
+        if kind not in ("close", "repeat"):
+            atom_unbounded = False
+        previous = kind
+    if open_groups or "[" in re.sub(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]", "", pattern, flags=re.DOTALL):
+        return "an unclosed group or class"
+    return None
+
+
+def for_python(pattern: str) -> str:
+    """Rewrite ``$`` for Python's re, whose own also matches before a newline at the end."""
+    return "".join(r"\Z" if match[0] == "$" else match[0] for match in _TOKEN.finditer(pattern))
+
+
+def _escapes(text: str) -> str | None:
+    for match in re.finditer(r"\\(.)", text, re.DOTALL):
+        if match[1] not in _SAFE_ESCAPES:
+            return f"\\{match[1]} (write a class such as [0-9] instead)"
+    if text.startswith("[") and re.search(r"\[[:=.]|&&|--|~~|\|\|", text[1:]):
+        return "set operations inside a class"
+    return None
+
+
+def _repeat(text: str, previous: str, atom_unbounded: bool) -> str | None:
+    if previous in ("", "open", "repeat"):
+        return "a repeat of nothing or of a repeat"
+    if text.startswith("{") and max(int(number) for number in re.findall(r"[0-9]+", text)) > _MAX_REPEAT:
+        return f"a repeat of more than {_MAX_REPEAT}"
+    if atom_unbounded and text != "?":
+        return "a repeated group that repeats inside, which can take exponential time"
+    return None
+
+
+def _unbounded(text: str) -> bool:
+    return text in ("*", "+") or text.endswith(",}")

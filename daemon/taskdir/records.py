@@ -1,0 +1,92 @@
+"""Publishing done/ and failed/: each record once, and how far they are on the device (SPEC section 10.6).
+
+Start-up repeats only what is later than the last sync point; an older file that is missing was pruned by its reader.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
+from taskdir.documents import Task
+from taskdir.index import Index
+from taskdir.known import record_bytes
+from taskdir.places import Places
+
+log = logging.getLogger("taskdir")
+
+SYNC_EVERY = 4096
+"""Records: so many may have to be published again after a crash."""
+
+
+class Records:
+    """The writer of done/ and failed/."""
+
+    def __init__(self, places: Places, disk: Disk, index: Index) -> None:
+        self._places, self._disk, self._index = places, disk, index
+        self._synced = int(index.meta("records_synced") or 0)
+        self.due: set[str] = {task.id for task in index.tasks("final > ? ORDER BY final", (self._synced,))}
+        self._redriven = {row[0] for row in index.rows("SELECT id FROM redrives")}
+        self._unsynced: list[str] = []
+
+    def note(self, events: list[dict[str, object]]) -> None:
+        """Take over what a batch ended or brought back."""
+        for event in events:
+            if event["event"] in ("done", "failed", "canceled"):
+                self.due.add(str(event["id"]))
+            elif event["event"] == "redriven":
+                self._redriven.add(str(event["id"]))
+
+    def publish(self) -> None:
+        """Write every record that is due; one that fails is tried again next time."""
+        for id in sorted(self._redriven):
+            task = self._index.task(id)
+            if task is not None and task.final is None:
+                self._disk.unlink(self.path(task))
+            self._redriven.discard(id)
+        for id in sorted(self.due):
+            task = self._index.task(id)
+            try:
+                if task is not None and task.final is not None:
+                    self._write(task)
+            except OSError as error:
+                log.warning("the record of %s cannot be published yet: %s", id, error)
+                continue
+            self.due.discard(id)
+        if len(self._unsynced) >= SYNC_EVERY:
+            self.sync()
+
+    def path(self, task: Task) -> str:
+        """Return where a task's record lies once it has ended."""
+        return os.path.join(self._places.done if task.state == "done" else self._places.failed, f"{task.id}.json")
+
+    def _write(self, task: Task) -> None:
+        path, data = self.path(task), record_bytes(self._index, task)
+        if not _holds(path, data):
+            self._disk.publish(path, data, aside=os.path.join(self._places.staging, f"{task.id}.record"))
+        self._unsynced.append(path)
+
+    def restore(self, task: Task) -> str:
+        """Write a task's record again from what the log knows; returns its path."""
+        self._write(task)
+        self.sync()
+        return self.path(task)
+
+    def sync(self) -> None:
+        """Put the published records on the device and remember how far that is."""
+        if self.due or not self._unsynced:
+            return
+        for path in self._unsynced:
+            self._disk.sync_file(path)
+        for directory in (self._places.done, self._places.failed):
+            self._disk.sync_dir(directory)
+        self._unsynced.clear()
+        self._index.set_meta("records_synced", str(self._index.mark.seq))
+
+
+def _holds(path: str, data: bytes) -> bool:
+    try:
+        return read_regular(path, len(data)) == data
+    except (OSError, NotRegular, TooLarge):
+        return False

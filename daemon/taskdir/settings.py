@@ -1,0 +1,57 @@
+"""taskdir.json: the operator's settings, read once a change and kept as plain values (SPEC section 6.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from taskdir import strictjson, validate
+from taskdir.errors import ConfigError, Invalid
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings with their defaults; times in seconds, sizes in bytes. The field names are those of taskdir.json."""
+
+    protocol: int = PROTOCOL
+    queues: tuple[str, ...] = ()
+    resources: dict[str, int] = field(default_factory=dict)
+    window: int = 64
+    max_claims: int = 1
+    settle_seconds: float = 2.0
+    scan_seconds: float = 1.0
+    max_message_bytes: int = 262_144
+    max_batch_bytes: int = 16_777_216
+    max_result_bytes: int = 1_048_576
+    refusal_cap: int = 3
+    log_segment_bytes: int = 67_108_864
+
+    def all_queues(self) -> list[str]:
+        """Return every queue that exists by name: ``default`` and the declared ones."""
+        return sorted({"default", *self.queues})
+
+
+def parse(data: bytes, path: str) -> Settings:
+    """Read the bytes of taskdir.json. Raises ConfigError that says what is wrong, where, and what to do."""
+    try:
+        value = strictjson.loads(data)
+        fault = validate.document("settings").check(value)
+        if isinstance(value, dict) and isinstance(value.get("protocol"), int) and value["protocol"] != PROTOCOL:
+            raise Invalid("protocol-version", f"this taskdir speaks protocol {PROTOCOL}", pointer="/protocol")
+        if fault is not None:
+            raise fault
+    except Invalid as error:
+        raise ConfigError(
+            error.code, error.message, path=path, pointer=error.pointer, expected=error.expected, hint=error.hint
+        ) from None
+    return Settings(**_known(value))
+
+
+def _known(value: dict[str, Any]) -> dict[str, Any]:
+    names = {each.name for each in fields(Settings)}
+    known = {name: found for name, found in value.items() if name in names}
+    if "queues" in known:
+        known["queues"] = tuple(known["queues"])
+    return known

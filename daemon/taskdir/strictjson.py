@@ -1,0 +1,119 @@
+"""JSON read strictly, as I-JSON (RFC 7493) with bounds (SPEC section 6.1). The only JSON reader and writer of taskdir.
+
+``loads`` refuses what other readers would take differently: duplicate keys, NaN, huge numbers, lone surrogates, a BOM,
+deep nesting. Each refusal has its own rule code. ``dumps`` writes compact ASCII on one line.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from taskdir.errors import Invalid
+
+MAX_DEPTH = 32
+MAX_INTEGER = 2**53 - 1
+# An unterminated string runs to the end of the text, so that the scan stays linear on rubbish.
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def dumps(value: object) -> str:
+    """Write a JSON value as one line of ASCII without spaces."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def canonical(value: object) -> bytes:
+    """Write a JSON value with sorted keys: the bytes that are hashed for a value that has no file of its own."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+
+
+def pretty(value: object) -> bytes:
+    """Write a JSON value for a file that people read: indented, UTF-8, newline at the end."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def loads(data: bytes) -> Any:
+    """Read one JSON document. Raises Invalid with a ``json-…`` code, line and column in the message."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Invalid("json-encoding", f"byte {error.start} is not UTF-8", hint="write the file as UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise Invalid("json-encoding", "the file starts with a byte order mark", hint="save it as UTF-8 without BOM")
+    _check_depth(data)
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise Invalid("json-syntax", f"not complete, well-formed JSON: {error.msg} at {where}") from None
+    if "\\u" in text and _has_surrogate(value):
+        raise Invalid("json-surrogate", "a string holds half of a surrogate pair", hint="write whole characters")
+    return value
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuse nesting deeper than MAX_DEPTH before the recursive parser sees it."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(data):
+        token = match[0]
+        if token in (b"[", b"{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise Invalid("json-depth", f"nested deeper than {MAX_DEPTH} levels", hint="flatten the document")
+        elif token in (b"]", b"}"):
+            depth -= 1
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise Invalid(
+            "json-duplicate-key", f"the key {twice[:64]!a} stands twice in one object", hint="keep one of them"
+        )
+    return found
+
+
+def _number(why: str) -> Invalid:
+    return Invalid("json-number", why, expected="a finite number, integers up to 2^53-1", hint="send it as a string")
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
+        raise _number("an integer is beyond 2^53-1, so other readers would round it")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _number("a number is too large for a double")
+    return value
+
+
+def _constant(text: str) -> float:
+    raise _number(f"{text} is not JSON")
+
+
+def _has_surrogate(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if _SURROGATE.search(item):
+                return True
+        elif isinstance(item, dict):
+            stack.extend(item.keys())
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return False
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant)

@@ -1,0 +1,233 @@
+"""JSON Schema engines behind one verdict; only this module imports jsonschema and jsonschema-rs, and late.
+
+With the extra ``[fast]`` jsonschema-rs does the work, else jsonschema; both give the same rule code and pointer, which
+a test shows on every vector. Nothing is ever fetched: no registry, no retrieval (SPEC section 6.3).
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import importlib.util
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+from taskdir import patterns, rules
+from taskdir.errors import Invalid
+
+_CODES = {"type": "wrong-type", "required": "missing-field", "additionalProperties": "unknown-field"} | dict.fromkeys(
+    (
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "minProperties",
+        "maxProperties",
+    ),
+    "out-of-range",
+)
+_ORDER = {"wrong-type": 0, "unknown-field": 1, "missing-field": 2, "out-of-range": 3, "bad-value": 4}
+
+
+class Failure(NamedTuple):
+    """One failed keyword: where in the document, which keyword, and the schema object that holds it."""
+
+    place: tuple[str | int, ...]
+    keyword: str
+    schema: dict[str, Any]
+
+
+class Engine(Protocol):
+    """What an engine offers: every failure of a value against the schema it was made for."""
+
+    def failures(self, value: Any) -> Iterable[Failure]:
+        """Yield each failed keyword, in any order."""
+
+
+class Checker:
+    """A schema ready for use. ``check(value)`` returns the verdict as a value, it does not raise."""
+
+    def __init__(self, schema: Any, engine: str | None = None) -> None:
+        """Compile ``schema`` for ``engine``: "rs", "py", or whichever is installed. Raises Invalid (schema-invalid)."""
+        self._engine = _engine(schema, engine)
+
+    def check(self, value: Any, pointer: str = "") -> Invalid | None:
+        """Return what is wrong with ``value``, worst first, or None; ``pointer`` is where the value stands."""
+        found = [_verdict(failure, value, pointer) for failure in self._engine.failures(value)]
+        if not found:
+            return None
+        return min(found, key=lambda fault: (_ORDER[fault.code], fault.pointer or "", fault.expected or ""))
+
+
+def document(name: str, part: str | None = None, engine: str | None = None) -> Checker:
+    """Return a Checker for one of our own documents, or for ``#/$defs/<part>`` of it."""
+    schema = rules.schema(name)
+    if part is not None:
+        schema = {"$ref": f"#/$defs/{part}", "$defs": schema["$defs"]}
+    return Checker(schema, engine)
+
+
+def fast_installed() -> bool:
+    """Say whether the faster engine is there."""
+    return importlib.util.find_spec("jsonschema_rs") is not None
+
+
+def _engine(schema: Any, name: str | None) -> Engine:
+    if name == "rs" or (name is None and fast_installed()):
+        return _Rs(schema)
+    return _Py(schema)
+
+
+class _Rs:
+    """jsonschema-rs: compiled, linear-time patterns."""
+
+    def __init__(self, schema: Any) -> None:
+        import jsonschema_rs
+
+        self._schema = schema
+        try:
+            self._validator = jsonschema_rs.validator_for(_with_dialect(schema), offline=True, validate_formats=False)
+        except (ValueError, jsonschema_rs.ValidationError) as error:
+            raise Invalid("schema-invalid", f"the schema cannot be used: {str(error).splitlines()[0][:200]}") from None
+
+    def failures(self, value: Any) -> Iterable[Failure]:
+        if self._validator.is_valid(value):
+            return
+        for error in self._validator.iter_errors(value):
+            *path, keyword = error.schema_path
+            yield Failure(tuple(error.instance_path), str(keyword), self._at(path))
+
+    def _at(self, path: list[str | int]) -> dict[str, Any]:
+        place = self._schema
+        for part in path:
+            if isinstance(place, dict) and part not in place and "$ref" in place:
+                place = _resolve(self._schema, place["$ref"])
+            if part == "$ref":
+                place = _resolve(self._schema, place["$ref"])
+            else:
+                place = place[part]
+        return place if isinstance(place, dict) else {}
+
+
+class _Py:
+    """jsonschema: pure Python, a core dependency."""
+
+    def __init__(self, schema: Any) -> None:
+        import jsonschema
+        import referencing
+
+        rewritten = _rewrite(copy.deepcopy(schema))
+        try:
+            jsonschema.Draft202012Validator.check_schema(rewritten)
+        except jsonschema.SchemaError as error:
+            raise Invalid("schema-invalid", f"the schema cannot be used: {error.message[:200]}") from None
+        self._validator = jsonschema.Draft202012Validator(rewritten, registry=referencing.Registry())
+
+    def failures(self, value: Any) -> Iterable[Failure]:
+        for error in self._validator.iter_errors(value):
+            schema = error.schema if isinstance(error.schema, dict) else {}
+            yield Failure(tuple(error.absolute_path), str(error.validator), schema)
+
+
+def _with_dialect(schema: Any) -> Any:
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return dialect | schema if isinstance(schema, dict) else schema
+
+
+def _rewrite(schema: Any, in_map: bool = False) -> Any:
+    """Give every pattern the meaning that the other engines give it (patterns.for_python), in place."""
+    if isinstance(schema, list):
+        for item in schema:
+            _rewrite(item)
+    elif isinstance(schema, dict):
+        for keyword, value in list(schema.items()):
+            if not in_map and keyword == "pattern" and isinstance(value, str):
+                schema[keyword] = patterns.for_python(value)
+            elif not in_map and keyword == "patternProperties" and isinstance(value, dict):
+                schema[keyword] = {patterns.for_python(name): _rewrite(item) for name, item in value.items()}
+            elif in_map or keyword not in ("const", "enum", "default", "examples"):
+                _rewrite(value, in_map=not in_map and keyword in ("properties", "$defs"))
+    return schema
+
+
+def _resolve(schema: Any, ref: str) -> Any:
+    place = schema
+    for part in ref.split("/")[1:]:
+        place = place[part.replace("~1", "/").replace("~0", "~")]
+    return place
+
+
+def _verdict(failure: Failure, value: Any, pointer: str) -> Invalid:
+    code = _CODES.get(failure.keyword, "bad-value")
+    at = pointer + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in failure.place)
+    if code == "unknown-field":
+        return _unknown(failure, value, at)
+    wanted = failure.schema.get(failure.keyword)
+    if code == "missing-field":
+        found = _find(value, failure.place)
+        missing = [name for name in wanted or () if name not in found]
+        return Invalid(code, f"{_where(at)} lacks {missing[0]!a}", pointer=at, expected=f"the member {missing[0]!a}")
+    if failure.keyword == "pattern":
+        wanted = str(wanted).replace(r"\Z", "$")
+    expected = f"{failure.keyword} {str(wanted)[:200]}" if wanted is not None else failure.schema.get("description")
+    said = _SAID.get(failure.keyword, "is not a value that is allowed here")
+    return Invalid(code, f"{_where(at)} {said}", pointer=at, expected=_ascii(expected), hint=rules.hint(code))
+
+
+def _unknown(failure: Failure, value: Any, at: str) -> Invalid:
+    known = sorted(failure.schema.get("properties", {}))
+    found = _find(value, failure.place)
+    own = list(failure.schema.get("patternProperties", {}))
+    strange = sorted(name for name in found if name not in known and not _matches(name, own))
+    name = strange[0] if strange else ""
+    near = difflib.get_close_matches(name[:64], known, n=1, cutoff=0.6)
+    return Invalid(
+        "unknown-field",
+        f"{name[:64]!a} is no member that {_where(at)} may have",
+        pointer=f"{at}/{name[:64].replace('~', '~0').replace('/', '~1')}",
+        expected="one of " + ", ".join(known) if known else "no members",
+        hint=f"did you mean {near[0]!a}?" if near else rules.hint("unknown-field"),
+    )
+
+
+def _matches(name: str, keys: list[str]) -> bool:
+    import re
+
+    return any(re.search(patterns.for_python(key), name) for key in keys)
+
+
+def _find(value: Any, place: Iterable[str | int]) -> Any:
+    for part in place:
+        value = value[part]
+    return value
+
+
+def _where(at: str) -> str:
+    return f"the value at {at[:100]}" if at else "the document"
+
+
+def _ascii(text: object) -> str | None:
+    return None if text is None else str(text).encode("ascii", "backslashreplace").decode()[:300]
+
+
+_SAID = {
+    "type": "has the wrong type",
+    "enum": "is none of the allowed values",
+    "const": "is not the one allowed value",
+    "pattern": "does not have the form that is asked for",
+    "minimum": "is too small",
+    "exclusiveMinimum": "is too small",
+    "maximum": "is too large",
+    "exclusiveMaximum": "is too large",
+    "minLength": "is too short",
+    "maxLength": "is too long",
+    "minItems": "has too few items",
+    "maxItems": "has too many items",
+    "anyOf": "matches none of the alternatives",
+    "oneOf": "does not match exactly one of the alternatives",
+}

@@ -1,0 +1,168 @@
+"""Making the directories show what the index knows (SPEC section 10.3): records, refusals, and taking inputs away.
+
+Every step can be repeated: what to do follows from the index and from what was seen, not from what happened before. A
+file that cannot be written or removed is reported, remembered, and never stops the others (P10).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+
+from taskdir import names, strictjson
+from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
+from taskdir.documents import Task
+from taskdir.index import Index
+from taskdir.papers import Papers
+from taskdir.places import Places
+from taskdir.seen import Holding, Paper, Seen, Slot
+
+log = logging.getLogger("taskdir")
+
+
+class View:
+    """The writer of rejected/, of refused.json files, and the taker of inputs; ``publish`` is its one verb."""
+
+    def __init__(self, places: Places, disk: Disk, index: Index, papers: Papers, due: set[str]) -> None:
+        """``due`` are the tasks whose record is not published yet: their claims stay as they are until it is."""
+        self._places, self._disk, self._index, self._papers, self._due = places, disk, index, papers, due
+        self._numbers = itertools.count(int.from_bytes(os.urandom(5), "big"))
+
+    def publish(self, seen: Seen) -> None:
+        """Answer everything that was judged: claims, results, messages, strangers."""
+        for slot, holding in seen.holdings.items():
+            self._safely(os.path.join(self._places.claimed, *slot), partial(self._clear, slot, holding))
+        for slot, suffixes in seen.leftovers.items():
+            self._safely(os.path.join(self._places.claimed, *slot), partial(self._sweep, slot, suffixes))
+        for paper in seen.results:
+            self._safely(paper.path, partial(self._answer_result, paper))
+        for file in self._index.stale_refusals():
+            self._safely(file, partial(self._drop_reason, file))
+        for paper in seen.messages:
+            self._safely(paper.path, partial(self._answer_message, paper))
+        for queue, found in seen.ready.items():
+            for name in found:
+                self._safely(name, partial(self._expel, f"ready/{queue}", name))
+
+    def _safely(self, path: str, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except OSError as error:
+            log.warning("%s: cannot be published yet: %s", path, error)
+            self._papers.set_stuck(path)
+
+    def _clear(self, slot: Slot, holding: Holding) -> None:
+        """Take a claim's files away once the claim is over: the task file first, its result by ``_answer_result``."""
+        task = self._index.task(holding.stem.id)
+        if holding.stem.id in self._due or (task is not None and task.state == "claimed" and _holder(task) == slot):
+            return
+        if task is None:
+            self._expel(f"claimed/{slot.agent}", slot.stem + names.TASK)
+            return
+        base = os.path.join(self._places.claimed, slot.agent, slot.stem)
+        if holding.has_task:
+            self._disk.unlink(base + names.TASK)
+
+    def _sweep(self, slot: Slot, suffixes: list[str]) -> None:
+        """Remove the notes and the refusal that a finished claim left."""
+        stem = names.parse_stem(slot.stem)
+        task = self._index.task(stem.id) if stem else None
+        if task is not None and not (task.state == "claimed" and _holder(task) == slot):
+            for suffix in suffixes:
+                self._disk.unlink(os.path.join(self._places.claimed, slot.agent, slot.stem + suffix))
+
+    def _answer_result(self, paper: Paper) -> None:
+        slot = paper.slot
+        stem = names.parse_stem(slot.stem) if slot else None
+        task = self._index.task(stem.id) if stem else None
+        if slot is None or stem is None or stem.id in self._due:
+            return
+        base = os.path.join(self._places.claimed, slot.agent, slot.stem)
+        refusal = self._index.refusal(paper.name)
+        if task is None:
+            self._move_to_rejected(paper, paper.name, 0)
+        elif task.state == "claimed" and _holder(task) == slot:
+            if task.judged == paper.sha256 and task.refusal is not None:
+                self._write(base + names.REFUSED, strictjson.pretty(task.refusal))
+                self._take(paper)
+        elif refusal is not None and refusal[0] == paper.sha256:
+            self._reject(paper, paper.name, refusal[1], refusal[2])
+        elif self._index.judged(task.id, stem.attempt) == paper.sha256:
+            self._take(paper)
+
+    def _answer_message(self, paper: Paper) -> None:
+        file = names.printable(paper.name)
+        id = paper.name.removesuffix(names.TASK)
+        refusal = self._index.refusal(file)
+        if refusal is not None and refusal[0] == paper.sha256:
+            self._reject(paper, paper.name, refusal[1], refusal[2])
+        elif self._index.message(id) == paper.sha256 or self._index.redriven(paper.sha256) == id:
+            self._take(paper)
+
+    def _drop_reason(self, file: str) -> None:
+        """Remove the reason of a file that was accepted since; the input is still there, so nobody is misled."""
+        self._disk.unlink(os.path.join(self._places.rejected, names.reason_name(file)))
+        self._index.forget_refusal(file)
+
+    def _expel(self, place: str, name: str) -> None:
+        """Move what nobody offered out of ready/ or claimed/, its reason first."""
+        refusal = self._index.refusal(f"{place}/{names.printable(name)}")
+        path = self._places.join(place, name)
+        if refusal is not None and refusal[1]["code"] in ("ready-stranger", "claim-unknown"):
+            self._reject(Paper(path, name, special=True), name, refusal[1], refusal[2])
+
+    def _reject(self, paper: Paper, name: str, reason: dict[str, str], seq: int) -> None:
+        """Put the reason, then the file, into rejected/; an older file of that name with other bytes is kept aside."""
+        stored = names.rejected_name(name, seq)
+        self._write(os.path.join(self._places.rejected, names.reason_name(stored)), strictjson.pretty(reason))
+        self._move_to_rejected(paper, stored, seq)
+
+    def _move_to_rejected(self, paper: Paper, stored: str, seq: int) -> None:
+        target = os.path.join(self._places.rejected, stored)
+        source: str | None = paper.path if paper.special else self._take_over(paper)
+        if source is None or not os.path.lexists(source):
+            return
+        if os.path.lexists(target) and _sha256(target) != paper.sha256:
+            older = f"{stored.removesuffix(names.TASK)}.{seq:012d}.json"
+            self._disk.rename(target, os.path.join(self._places.rejected, older))
+        self._disk.rename(source, target)
+
+    def _take(self, paper: Paper) -> None:
+        """Remove an input whose content is in the log, unless it was changed after it was judged."""
+        taken = self._take_over(paper)
+        if taken is not None:
+            self._disk.unlink(taken)
+
+    def _take_over(self, paper: Paper) -> str | None:
+        """Move an input to .taskdir/taken/ and compare it there with what was judged (SPEC section 10.5).
+
+        Returns its new path when it is the same; None when it is gone, or changed: then it is judged as a new message.
+        """
+        if os.path.dirname(paper.path) == self._places.taken:
+            path = paper.path
+        else:
+            agent = paper.slot.agent if paper.slot else ""
+            path = os.path.join(self._places.taken, f"{next(self._numbers):x}!{agent}!{paper.name}")
+            if not self._disk.rename(paper.path, path):
+                return None
+        return path if _sha256(path) == paper.sha256 else None
+
+    def _write(self, path: str, data: bytes) -> None:
+        aside = os.path.join(self._places.staging, f"{next(self._numbers):x}")
+        self._disk.publish(path, data, aside=aside)
+
+
+def _holder(task: Task) -> Slot:
+    return Slot(task.agent or "", task.stem)
+
+
+def _sha256(path: str) -> str | None:
+    """Hash a regular file; None when it is gone or something else."""
+    try:
+        return hashlib.sha256(read_regular(path, 1 << 30)).hexdigest()
+    except (OSError, NotRegular, TooLarge):
+        return None

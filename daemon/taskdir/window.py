@@ -1,0 +1,98 @@
+"""Publishing ready/: for each queue the first tasks that may start now, in exact order (SPEC section 7.3).
+
+A pure view of the index, reconciled every pass: withdraw what does not belong, then publish what is missing.
+Withdrawing is an unlink; when it finds nothing, an agent was faster, and the next look sees its claim.
+"""
+
+from __future__ import annotations
+
+import os
+
+from taskdir import documents, known, names, strictjson
+from taskdir.contracts import Catalog
+from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
+from taskdir.documents import Task
+from taskdir.index import Index
+from taskdir.papers import signature
+from taskdir.places import Places
+from taskdir.seen import Seen, Signature
+
+
+class Window:
+    """The writer of ready/. ``published`` remembers each offer's signature, so that a change in place is noticed."""
+
+    def __init__(self, places: Places, disk: Disk, index: Index, catalog: Catalog) -> None:
+        self._places, self._disk, self._index, self._catalog = places, disk, index, catalog
+        self.published: dict[str, Signature] = {}
+        self._directories: set[str] = set()
+
+    def reconcile(self, seen: Seen, size: int) -> bool:
+        """Make ready/ show the first ``size`` tasks of each queue; says whether anything had to change."""
+        changed = False
+        for queue in sorted({*self._index.queues(), *seen.ready}):
+            wanted = {task.stem + names.TASK: task for task in self._index.window(queue, size)}
+            present = seen.ready.get(queue, {})
+            for name in present:
+                if name not in wanted and self._is_ours(name):
+                    self.published.pop(name, None)
+                    changed |= self._disk.unlink(self._path(queue, name))
+            for name, task in wanted.items():
+                if name not in present:
+                    if not (seen.blind and name in self.published):
+                        changed |= self._publish(queue, name, task)
+                elif name in seen.changed or (name not in self.published and not self._is_right(queue, name, task)):
+                    self._disk.unlink(self._path(queue, name))
+                    changed |= self._publish(queue, name, task)
+                elif name not in self.published:
+                    self.published[name] = present[name]
+        return changed
+
+    def forget(self, task: Task) -> None:
+        """Drop the memory of an offer that was claimed or withdrawn."""
+        self.published.pop(task.stem + names.TASK, None)
+
+    def _is_ours(self, name: str) -> bool:
+        stem = names.parse_stem(name.removesuffix(names.TASK))
+        task = self._index.task(stem.id) if stem else None
+        return stem is not None and task is not None and stem.seq <= task.seq and stem.attempt <= task.attempt
+
+    def _offer_bytes(self, task: Task) -> bytes:
+        contract = known.bound_contract(self._index, self._catalog, task)
+        made = documents.offer(task, self._index.body(task.id), contract.output_schema)
+        return (strictjson.dumps(made) + "\n").encode()
+
+    def _is_right(self, queue: str, name: str, task: Task) -> bool:
+        expected = self._offer_bytes(task)
+        try:
+            return read_regular(self._path(queue, name), len(expected)) == expected
+        except (OSError, NotRegular, TooLarge):
+            return False
+
+    def _publish(self, queue: str, name: str, task: Task) -> bool:
+        self._make_directory(queue)
+        path = self._path(queue, name)
+        aside = os.path.join(self._places.staging, name)
+        self._disk.publish(path, self._offer_bytes(task), aside=aside)
+        shape = signature(path)
+        if shape is not None:
+            self.published[name] = shape
+        return True
+
+    def _make_directory(self, queue: str) -> None:
+        """Make ready/<queue>/. ready/ itself is not writable, so that no slip of ``mv`` moves a whole queue away."""
+        path = os.path.join(self._places.ready, queue)
+        if os.path.isdir(path):
+            return
+        self._disk.chmod(self._places.ready, 0o755)
+        try:
+            self._disk.mkdir(path)
+        finally:
+            self._disk.chmod(self._places.ready, 0o555)
+
+    def _path(self, queue: str, name: str) -> str:
+        return os.path.join(self._places.ready, queue, name)
+
+    def make_queues(self, queues: list[str]) -> None:
+        """Make the directory of each declared queue."""
+        for queue in queues:
+            self._make_directory(queue)

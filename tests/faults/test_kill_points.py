@@ -1,0 +1,233 @@
+"""The daemon is killed before every disk operation of whole task lives; one pass of the next one mends all (P1-P4, P8).
+
+Each story is played once without a kill to count the operations and to have the tree that must come out; then once for
+each operation, and the same with the index deleted at the kill. Planted faults at the end show that the tester sees.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faults.world import Countdown, Killed, World
+
+from taskdir import journal, view
+from taskdir.logread import Reader, segments
+
+Story = Callable[[World], None]
+TMPFS = "/dev/shm"
+
+
+@pytest.fixture
+def base() -> Iterator[Path]:
+    """A directory on tmpfs where there is one: these tests are about order, not about devices."""
+    directory = tempfile.mkdtemp(dir=TMPFS if os.access(TMPFS, os.W_OK) else None)
+    yield Path(directory)
+    shutil.rmtree(directory)
+
+
+def good_life(world: World) -> None:
+    """Submit, claim, a refused result, a good one; a note beside it."""
+    world.write("inbox/a.json", {"type": "count"})
+    world.passes()
+    world.claim("alice")
+    world.passes()
+    world.result("alice", {"status": "ok", "output": "not a number"})
+    world.passes()
+    world.note("alice", '{"text":"trying again"}\n')
+    world.passes()
+    world.result("alice", {"status": "ok", "output": 7})
+    world.passes()
+
+
+def bad_lives(world: World) -> None:
+    """A retry, a dead letter, a redrive, a cancel, a give-back, an expiry."""
+    for name in ("b", "c", "d"):
+        world.write(f"inbox/{name}.json", {"type": "count", "max_attempts": 2, "lease_seconds": 5})
+    world.passes()
+    world.claim("alice")
+    world.passes()
+    world.result("alice", {"status": "error", "error": {"message": "no"}})
+    world.passes()
+    os.rename(world.root / "failed/b.json", world.root / "inbox/b.json")
+    world.passes()
+    world.claim("bob")
+    world.passes()
+    for _ in range(8):
+        world.clock.seconds += 2
+        world.passes()
+    world.claim("carol")
+    world.passes()
+    world.give_back("carol")
+    world.passes()
+    world.write("inbox/stop-d.json", {"kind": "cancel", "task": "d"})
+    world.write("inbox/said.json", {"kind": "note", "message": "d is not needed", "task": "d"})
+    world.passes()
+    for agent in ("x", "y"):
+        world.claim(agent)
+        world.passes()
+        world.result(agent, {"status": "ok", "output": 1})
+        world.passes()
+
+
+def gate(world: World) -> None:
+    """What is refused, repaired, repeated; a batch; files that are no files; strangers; a copy."""
+    world.write("inbox/bad.json", {"typ": "echo"})
+    world.write("inbox/late.json", "{")
+    os.mkfifo(world.root / "inbox/pipe.json")
+    world.write("inbox/set.json", {"kind": "batch", "messages": [{"id": "m1", "type": "echo"}, {"id": "m2", "type": "echo"}]})
+    world.passes()
+    (world.root / "rejected/bad.json").unlink()
+    world.write("inbox/bad.json", {"type": "echo", "queue": "review"})
+    world.write("inbox/m1.json", {"id": "m1", "type": "echo", "input": 1})
+    world.write("ready/default/5-000000000099.evil.1.json", {})
+    world.passes()
+    world.write("inbox/bad.json", {"type": "echo", "queue": "review"})
+    world.passes()
+    world.claim("alice", "review")
+    world.passes()
+    world.result("alice", {"status": "ok", "output": None})
+    world.passes()
+
+
+STORIES: list[Story] = [good_life, bad_lives, gate]
+
+
+def play(base: Path, story: Story, at: int | None, *, lose_index: bool = False) -> World:
+    """Play a story, killing before operation ``at``; then end it properly and look at what came out."""
+    world = World(base / f"{story.__name__}-{at}-{lose_index}", Countdown(at))
+
+    def after(world: World) -> None:
+        if lose_index:
+            for path in (world.root / ".taskdir").glob("index.sqlite*"):
+                path.unlink()
+
+    plain = world.passes
+    world.passes = lambda after_kill=after: plain(after_kill)  # type: ignore[method-assign, assignment]
+    story(world)
+    world.passes()
+    world.stop()
+    return world
+
+
+def outcome(world: World) -> tuple[list[str], Counter[str], dict[str, str]]:
+    """What must not depend on a kill: the tree, how often each fact was logged, how each task ended."""
+    facts: Counter[str] = Counter()
+    ends: dict[str, str] = {}
+    for event in world.events():
+        name, id = event["event"], event.get("id") or event.get("by") or event.get("file")
+        if name in ("started", "stopped"):
+            continue
+        facts[f"{name} {id}"] += 1
+        if name in ("accepted", "done", "failed", "canceled", "redriven"):
+            ends[str(id)] = name
+    return world.tree(), facts, ends
+
+
+def check_log(world: World) -> None:
+    """The chain holds to the end, nothing is torn, nobody is done twice."""
+    reader = Reader(segments(str(world.root)))
+    batches = list(reader.batches())
+    assert reader.damage is None
+    done = Counter(event["id"] for batch in batches for event in batch.events if event["event"] == "done")
+    assert not [id for id, times in done.items() if times > 1]
+
+
+@pytest.mark.parametrize("lose_index", [False, True], ids=["index-kept", "index-lost"])
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+def test_killed_before_every_operation(base: Path, story: Story, lose_index: bool) -> None:
+    whole = play(base, story, None)
+    expected, operations = outcome(whole), whole.hook.count
+    assert operations > 40
+    for at in range(1, operations + 1):
+        world = play(base, story, at, lose_index=lose_index)
+        check_log(world)
+        assert outcome(world) == expected, f"{story.__name__}: killed before {at}: {whole.hook.seen[at - 1]}"
+        shutil.rmtree(world.base)
+
+
+def test_killed_again_during_recovery(base: Path) -> None:
+    """Pairs: the first kill in the middle of a life, the second before every operation of the recovery."""
+    whole = play(base, good_life, None)
+    expected = outcome(whole)
+    for first in range(3, whole.hook.count, 7):
+        second = 0
+        while True:
+            second += 1
+            hook = Countdown(first)
+            world = World(base / f"pair-{first}-{second}", hook)
+            bury = world.bury
+
+            def bury_then_arm(world: World = world, hook: Countdown = hook, second: int = second) -> None:
+                fresh = world.lives == 0
+                bury_of[world.base]()
+                if fresh:
+                    hook.at = hook.count + second
+
+            bury_of = {world.base: bury}
+            world.bury = bury_then_arm  # type: ignore[method-assign]
+            good_life(world)
+            world.passes()
+            world.stop()
+            check_log(world)
+            assert outcome(world) == expected, f"killed before {first}, then {second} operations later"
+            shutil.rmtree(world.base)
+            if world.lives < 2 or second > 12:
+                break
+
+
+def test_a_missing_commit_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted fault: inputs are taken away before the log has them."""
+    from taskdir.daemon import Daemon
+
+    record = Daemon._record
+
+    def late(self: Daemon, events: list[dict[str, object]], now: object) -> bool:
+        for event in events:
+            if event["event"] == "accepted":
+                self._disk.unlink(f"{self.places.inbox}/{event['id']}.json")
+        return record(self, events, now)  # type: ignore[arg-type]
+
+    expected = outcome(play(base, good_life, None))
+    monkeypatch.setattr(Daemon, "_record", late)
+    seen = []
+    for at in range(1, 40):
+        try:
+            seen.append(outcome(play(base, good_life, at)) == expected)
+        except (AssertionError, OSError):
+            seen.append(False)
+    assert not all(seen)
+
+
+def test_a_doubled_result_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted fault: the view forgets to take refused results away."""
+    expected = outcome(play(base, good_life, None))
+    monkeypatch.setattr(view.View, "_take", lambda self, paper: None)
+    try:
+        world = play(base / "planted", good_life, None)
+    except (AssertionError, Killed):
+        return
+    assert outcome(world) != expected
+
+
+def test_a_log_without_sync_order_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted fault: ``end`` is left out, so no batch is ever a fact."""
+    append = journal.Journal.append
+
+    def endless(self: journal.Journal, events: list[dict[str, object]]) -> object:
+        monkeypatch.setattr(journal.strictjson, "dumps", lambda value: dumps({k: v for k, v in value.items() if k != "end"}))
+        try:
+            return append(self, events)
+        finally:
+            monkeypatch.setattr(journal.strictjson, "dumps", dumps)
+
+    dumps = journal.strictjson.dumps
+    monkeypatch.setattr(journal.Journal, "append", endless)
+    world = play(base, good_life, None)
+    with pytest.raises(AssertionError):
+        check_log(world)
