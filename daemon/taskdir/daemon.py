@@ -53,8 +53,8 @@ class Ticker(Protocol):
 class Waiter(Protocol):
     """Anything that waits as ``watch.Hints`` does."""
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for a hint, at most ``seconds``."""
+    def pace(self, worked: bool, seconds: float) -> bool:
+        """Wait for a hint, at most ``seconds``, unless the last pass found work; True: nothing was heard."""
 
 
 def decide(known: Known, seen: Seen, now: Now) -> list[Event]:
@@ -135,11 +135,10 @@ class Daemon:
         """Make passes until told to stop; with ``once``, until a pass changes nothing."""
         self._window.make_queues(self.settings.all_queues())
         while not self._stopping:
-            if self.one_pass():
-                continue
-            if once:
+            worked = self.one_pass()
+            if once and not worked:
                 break
-            if not hints.wait(self._patience()):
+            if hints.pace(worked, self._patience()):
                 self._records.sync()
 
     def stop(self) -> None:
@@ -148,6 +147,7 @@ class Daemon:
 
     def close(self) -> None:
         """Log ``stopped``, sync the records, let the root go."""
+        self._view.hand_back_taken()
         self._records.sync()
         self._log_event({"event": "stopped"})
         self._journal.close()

@@ -176,6 +176,11 @@ class Disk:
         finally:
             os.close(fd)
 
+    def open_log(self, path: str) -> int:
+        """Open the log for appending and for cutting its tail, making it when absent; returns the descriptor."""
+        self._hook("open", path)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
     def append_log(self, fd: int, path: str, data: bytes) -> None:
         """Append one batch to the open log: one write. Raises OSError, ENOSPC too, on a short write."""
         self._hook("append", path)

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from taskdir import lifecycle, strictjson
 from taskdir.documents import Event, Task, compact, parse_timestamp
@@ -19,6 +20,8 @@ from taskdir.logread import Batch, Mark
 
 _LAYOUT = "1"
 _TASK_FIELDS = [field.name for field in dataclasses.fields(Task)]
+Unreadable = sqlite3.DatabaseError
+"""What reading a damaged index raises."""
 _TABLES = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE tasks({", ".join(_TASK_FIELDS).replace("id,", "id TEXT PRIMARY KEY,", 1)}, delay REAL, accepted TEXT);
@@ -42,21 +45,25 @@ _PUT_TASK = (
 )
 _SET_TASK = f"UPDATE tasks SET {', '.join(name + ' = ?' for name in _TASK_FIELDS[1:])}, delay = ? WHERE id = ?"
 
-
 _END_ATTEMPT = (
     "UPDATE attempts SET ended = ?, outcome = ?, error = ?, notes = ?, judged = ? WHERE id = ? AND attempt = ?"
 )
+_FACTS = dict.fromkeys(("attempts", "bodies", "contracts", "messages", "redrives"), "*") | {
+    "refusals": "file, sha256, reason, seq",
+    "tasks": ", ".join([name for name in _TASK_FIELDS if name != "wake_at"] + ["delay", "accepted"]),
+}
+"""What a replay of the log gives again, table by table; ``wake_at`` follows the clock and is left out."""
 _NEXT_QUEUE = "SELECT queue FROM tasks WHERE state = 'queued' AND wake_at IS NULL AND queue > ? ORDER BY queue LIMIT 1"
 
 
 class Index:
     """The open index. Reading methods return plain values; ``apply`` is the only writer of facts."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, db: sqlite3.Connection | None = None) -> None:
         """Open or make the index at ``path`` (":memory:" works too). One of another layout is dropped and made anew."""
         self.path = path
-        self._db = self._connect()
-        if self.meta("layout") != _LAYOUT:
+        self._db = db or self._connect()
+        if db is None and self.meta("layout") != _LAYOUT:
             self._db.close()
             for suffix in ("", "-wal", "-shm"):
                 if path != ":memory:" and os.path.exists(path + suffix):
@@ -251,6 +258,13 @@ class Index:
         row = self._db.execute(query, (type,)).fetchone()
         return (row[0], json.loads(row[1])) if row else None
 
+    def facts(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """Yield (table, row) of everything that follows from the log, each table by its key. Raises Unreadable."""
+        for table, columns in _FACTS.items():
+            where = "WHERE stale = 0" if table == "refusals" else ""
+            for row in self._db.execute(f"SELECT {columns} FROM {table} {where} ORDER BY 1, 2"):
+                yield table, row
+
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Run a reading query of our own for ``status`` and ``list``."""
         return iter(self._db.execute(query, values))
@@ -258,6 +272,21 @@ class Index:
     def close(self) -> None:
         """Close the database, folding its write-ahead log in."""
         self._db.close()
+
+
+def open_for_reading(path: str) -> Index | None:
+    """Open an index as it is at this instant, without leaving anything beside it; None when there is none to read."""
+    mode = "mode=ro" if os.path.exists(path + "-wal") else "immutable=1"
+    try:
+        db = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?{mode}", uri=True, isolation_level=None)
+        db.execute("BEGIN")
+    except sqlite3.Error:
+        return None
+    index = Index(path, db=db)
+    if index.meta("layout") != _LAYOUT:
+        index.close()
+        return None
+    return index
 
 
 def _task(row: tuple[Any, ...]) -> Task:

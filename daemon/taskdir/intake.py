@@ -49,7 +49,7 @@ def _judge(known: Known, seen: Seen, paper: Paper) -> list[Event]:
     if not names.is_word(id):
         raise Invalid("name-grammar", "the file name is no id", expected="[a-z0-9][a-z0-9_-]{0,63}.json")
     if known.redriven(paper.sha256) == id or known.message(id) == paper.sha256:
-        return [] if seen.first else [{"event": "duplicate", "by": id, "sha256": paper.sha256}]
+        return [{"event": "duplicate", "by": id, "sha256": paper.sha256}]
     task = known.task(id)
     if task is not None and (event := _redrive(known, task, paper)) is not None:
         return [event]

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable
 
-from taskdir import logread, strictjson
+from taskdir import lifecycle, logread, strictjson
 from taskdir.disk import Disk
 from taskdir.documents import Event
 from taskdir.errors import LogDamaged
@@ -47,17 +47,28 @@ class Journal:
                 behind = False
                 self._compare(batch, known)
             if batch.mark.seq > known.seq:
-                replay(batch)
+                self._replay(batch, replay)
         if reader.damage is not None and not reader.damage.torn:
             logread.raise_damage(reader.damage)
         if behind:
             self._refuse(known, reader.mark.seq)
         self.mark = reader.mark
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = self._disk.open_log(self._path)
         if reader.damage is not None:
             self._cut(reader.damage.offset)
         if os.fstat(self._fd).st_size == 0:
             self.mark = Mark(self.mark.seq, self.mark.hash, self.mark.seq + 1, 0)
+
+    def _replay(self, batch: Batch, replay: Callable[[Batch], None]) -> None:
+        try:
+            replay(batch)
+        except (lifecycle.IllegalEvent, KeyError) as error:
+            raise LogDamaged(
+                "log-event",
+                f"an event up to seq {batch.mark.seq} breaks the rules of the log: {error}",
+                path=self._path,
+                hint="nothing was changed; `taskdir check` names each such event; restore the log from a copy",
+            ) from error
 
     def _resume(self, files: list[tuple[int, str]], known: Mark) -> Mark:
         """Start at ``known`` if the log still shows that line there, else at the beginning."""
@@ -155,7 +166,7 @@ class Journal:
         self._disk.publish(self._path, b"", aside=fresh, sync=True)
         self._disk.sync_dir(self._root)
         os.close(self._fd)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        self._fd = self._disk.open_log(self._path)
         self.mark = Mark(self.mark.seq, self.mark.hash, self.mark.seq + 1, 0)
 
     def _finish_rotation(self) -> None:

@@ -110,3 +110,9 @@ def record_bytes(index: Index, task: Task) -> bytes:
     """Build the bytes of done/<id>.json or failed/<id>.json. The same facts always give the same bytes."""
     made = documents.record(task, index.body(task.id), index.ended(task.id), index.attempts(task.id))
     return strictjson.pretty(made)
+
+
+def offer_bytes(index: Index, catalog: Catalog, task: Task) -> bytes:
+    """Build the bytes of a queued task's offer. The same facts always give the same bytes."""
+    made = documents.offer(task, index.body(task.id), bound_contract(index, catalog, task).output_schema)
+    return (strictjson.dumps(made) + "\n").encode()

@@ -12,7 +12,7 @@ from taskdir import patterns
 from taskdir.errors import Invalid
 
 _NOTES = frozenset(
-    {"title", "description", "default", "examples", "format", "$comment", "$schema", "$id", "deprecated"}
+    {"title", "description", "default", "examples", "format", "$comment", "deprecated"}
 )
 _COUNTS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"})
 _LIMITS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})

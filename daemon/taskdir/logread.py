@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -99,6 +100,16 @@ def open_segment(path: str) -> BinaryIO:
     return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
 
 
+def _lines(path: str, offset: int) -> Iterator[bytes]:
+    """Yield a segment's lines from a byte on; one that cannot be unpacked to its end ends in a line cut short."""
+    with open_segment(path) as file:
+        try:
+            file.seek(offset)
+            yield from file
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            yield b"?"
+
+
 class Reader:
     """Walks the log from a mark and yields whole batches; afterwards ``damage`` tells why it stopped, if it did."""
 
@@ -127,30 +138,30 @@ class Reader:
     def _segment(self, path: str, offset: int) -> Iterator[Batch]:
         first = self._expect if offset == 0 else self.mark.first
         pending: list[Event] = []
-        with open_segment(path) as file:
-            file.seek(offset)
-            start = at = offset
-            for number, line in enumerate(file, 1):
-                event, fault = self._line(line)
-                if fault is None and "end" in event and event["end"] != (pending or [event])[0]["seq"]:
-                    fault = ("log-end", "end does not name the first seq of its batch")
-                if fault is not None:
-                    self._stop(*fault, path, number, start)
-                    return
-                pending.append(event)
-                self._prev = hashlib.sha256(line[:-1]).hexdigest()
-                self._expect += 1
-                at += len(line)
-                if "end" in event:
-                    self.mark = Mark(event["seq"], self._prev, first, at)
-                    yield Batch(pending, self.mark)
-                    pending, start = [], at
-            if pending:
-                self._stop("log-torn", "the last batch has no end", path, 0, start)
+        start = at = offset
+        for line in _lines(path, offset):
+            event, fault = self._line(line)
+            if fault is None and "end" in event and event["end"] != (pending or [event])[0]["seq"]:
+                fault = ("log-end", "end does not name the first seq of its batch")
+            if fault is not None:
+                self._stop(*fault, path, self._expect - first + 1, start)
+                return
+            pending.append(event)
+            self._prev = hashlib.sha256(line[:-1]).hexdigest()
+            self._expect += 1
+            at += len(line)
+            if "end" in event:
+                self.mark = Mark(event["seq"], self._prev, first, at)
+                yield Batch(pending, self.mark)
+                pending, start = [], at
+        if pending:
+            self._stop("log-torn", "the last batch has no end", path, 0, start)
 
     def _line(self, line: bytes) -> tuple[Event, tuple[str, str] | None]:
         if not line.endswith(b"\n"):
             return {}, ("log-line", "the line is cut short")
+        if not line.isascii():
+            return {}, ("log-line", "the line is not ASCII")
         event = _parse(line)
         if event is None:
             return {}, ("log-line", "the line is no event")
@@ -163,7 +174,8 @@ class Reader:
     def _stop(self, code: str, message: str, path: str, line: int, offset: int) -> None:
         batch_first = self.mark.seq + 1
         last_end = self._last_end(path, offset)
-        torn = os.path.basename(path) == LIVE and last_end <= batch_first and code != "log-segment"
+        closed = os.path.basename(os.path.dirname(os.path.abspath(path))) == OLD
+        torn = path == self._files[-1][1] and not closed and last_end <= batch_first and code != "log-segment"
         self.damage = Damage(code, message, path, line, self._expect, offset, torn)
 
     def _last_end(self, path: str, offset: int) -> int:
@@ -173,11 +185,9 @@ class Reader:
             here = here or name == path
             if not here:
                 continue
-            with open_segment(name) as file:
-                file.seek(offset if name == path else 0)
-                for line in file:
-                    end = (_parse(line) or {}).get("end", 0)
-                    highest = max(highest, end if isinstance(end, int) else 0)
+            for line in _lines(name, offset if name == path else 0):
+                end = (_parse(line) or {}).get("end", 0)
+                highest = max(highest, end if isinstance(end, int) else 0)
         return highest
 
 
@@ -208,3 +218,32 @@ def raise_damage(damage: Damage) -> None:
         path=where,
         hint="nothing was changed; inspect with `taskdir check --log FILE…`, restore the log from a copy",
     )
+
+
+class Follower:
+    """Reads a log that may be growing: ``news`` yields what was committed since it was last asked."""
+
+    def __init__(self, root: str, start: Mark | None = None) -> None:
+        self._root = root
+        self.mark = start or Mark()
+        self.damage: Damage | None = None
+
+    def news(self) -> Iterator[Batch]:
+        """Yield each batch after ``mark``; ``damage`` tells afterwards why it stopped, if it did."""
+        for _ in range(2):  # a rotation between listing and opening looks like damage: list once more
+            reader = Reader(segments(self._root), self.mark)
+            for batch in reader.batches():
+                self.mark = batch.mark
+                yield batch
+            self.damage = reader.damage
+            if self.damage is None:
+                return
+
+
+def mark_before(files: list[tuple[int, str]], seq: int) -> Mark:
+    """Return the mark at the start of the segment that holds ``seq``; what came before it is taken on trust."""
+    for first, path in reversed(files):
+        if 1 < first <= seq:
+            event = _parse(next(_lines(path, 0), b"")) or {}
+            return Mark(first - 1, str(event.get("prev")), first, 0)
+    return Mark()

@@ -36,7 +36,7 @@ def printable(name: str) -> str:
 
 
 def rejected_name(name: str, seq: int) -> str:
-    """Return the name that a refused file gets in rejected/: its own, or bad-<seq>.json (SPEC section 4.6).
+    """Return the name that a refused file gets in rejected/: its own, or bad-<seq>.json (SPEC section 7.2).
 
     A name is replaced when it is not printable ASCII, is longer than 220 bytes, or would pass for a reason.
     """

@@ -80,7 +80,10 @@ class Observer:
                     shape = signature(os.path.join(directory, name))
                     if shape is not None:
                         found[name] = shape
-                        if self._published.get(name, shape)[:3] != shape[:3]:
+                        published = self._published.get(name)
+                        if published is None:
+                            seen.strange.append((queue, name))
+                        elif published[:3] != shape[:3]:
                             seen.changed.add(name)
             seen.ready[queue] = found
 

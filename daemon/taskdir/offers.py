@@ -16,17 +16,22 @@ from taskdir.seen import Seen
 
 def offers(known: Known, seen: Seen, now: Now) -> Iterator[Event]:
     """Yield ``breach`` for strangers in ready/ and for offers that somebody changed in place."""
+    for queue, name in sorted(seen.strange):
+        if not is_ours(known, name):
+            fault = Invalid("ready-stranger", "nobody offered this: agents submit to inbox/")
+            yield from _breach(known, f"ready/{queue}", name, fault)
     for queue, found in sorted(seen.ready.items()):
-        place = f"ready/{queue}"
-        for name in sorted(found):
+        for name in sorted(seen.changed.intersection(found)):
             stem = names.parse_stem(name.removesuffix(names.TASK))
-            task = known.task(stem.id) if stem else None
-            if stem is None or task is None or stem.seq > task.seq or stem.attempt > task.attempt:
-                fault = Invalid("ready-stranger", "nobody offered this: agents submit to inbox/")
-                yield from _breach(known, place, name, fault)
-            elif name in seen.changed:
-                fault = Invalid("ready-changed", "the offer was changed in place; it is written again")
-                yield from _breach(known, place, name, fault, task.id)
+            fault = Invalid("ready-changed", "the offer was changed in place; it is written again")
+            yield from _breach(known, f"ready/{queue}", name, fault, stem.id if stem else None)
+
+
+def is_ours(known: Known, name: str) -> bool:
+    """Say whether an offer of this name was, or may have been, published: its task and attempt exist."""
+    stem = names.parse_stem(name.removesuffix(names.TASK))
+    task = known.task(stem.id) if stem else None
+    return stem is not None and task is not None and stem.seq <= task.seq and stem.attempt <= task.attempt
 
 
 def _breach(known: Known, place: str, name: str, fault: Invalid, id: str | None = None) -> Iterator[Event]:

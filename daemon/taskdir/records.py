@@ -1,4 +1,4 @@
-"""Publishing done/ and failed/: each record once, and how far they are on the device (SPEC section 10.6).
+"""Publishing done/ and failed/: each record once, and how far they are on the device (SPEC section 10.4).
 
 Start-up repeats only what is later than the last sync point; an older file that is missing was pruned by its reader.
 """
@@ -43,7 +43,7 @@ class Records:
         for id in sorted(self._redriven):
             task = self._index.task(id)
             if task is not None and task.final is None:
-                self._disk.unlink(self.path(task))
+                self._disk.unlink(record_path(self._places, task))
             self._redriven.discard(id)
         for id in sorted(self.due):
             task = self._index.task(id)
@@ -57,21 +57,11 @@ class Records:
         if len(self._unsynced) >= SYNC_EVERY:
             self.sync()
 
-    def path(self, task: Task) -> str:
-        """Return where a task's record lies once it has ended."""
-        return os.path.join(self._places.done if task.state == "done" else self._places.failed, f"{task.id}.json")
-
     def _write(self, task: Task) -> None:
-        path, data = self.path(task), record_bytes(self._index, task)
+        path, data = record_path(self._places, task), record_bytes(self._index, task)
         if not _holds(path, data):
             self._disk.publish(path, data, aside=os.path.join(self._places.staging, f"{task.id}.record"))
         self._unsynced.append(path)
-
-    def restore(self, task: Task) -> str:
-        """Write a task's record again from what the log knows; returns its path."""
-        self._write(task)
-        self.sync()
-        return self.path(task)
 
     def sync(self) -> None:
         """Put the published records on the device and remember how far that is."""
@@ -83,6 +73,20 @@ class Records:
             self._disk.sync_dir(directory)
         self._unsynced.clear()
         self._index.set_meta("records_synced", str(self._index.mark.seq))
+
+
+def record_path(places: Places, task: Task) -> str:
+    """Return where a task's record lies once it has ended."""
+    return os.path.join(places.done if task.state == "done" else places.failed, f"{task.id}.json")
+
+
+def restore(places: Places, disk: Disk, index: Index, task: Task) -> str:
+    """Write the record of an ended task again from what the log knows, daemon or not; returns its path (SPEC 10.7)."""
+    path = record_path(places, task)
+    aside = os.path.join(os.path.dirname(path), f".{task.id}.restore")
+    disk.publish(path, record_bytes(index, task), aside=aside, sync=True)
+    disk.sync_dir(os.path.dirname(path))
+    return path
 
 
 def _holds(path: str, data: bytes) -> bool:

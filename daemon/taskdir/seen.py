@@ -65,8 +65,8 @@ class Seen:
 
     ``agents`` are the directories in claimed/. ``gone`` are live claims of which neither task nor result is there: the
     listing succeeded and a direct look said ENOENT; of any other claim that is not in ``holdings`` nothing may be
-    concluded. ``ready`` maps queue → name → signature, ``changed`` are offers that are not as
-    they were published. ``first``: the first pass since the daemon started.
+    concluded. ``ready`` maps queue → name → signature; ``strange`` are the (queue, name)
+    in it that this daemon did not publish, ``changed`` the names of offers that are not as they were published. ``first``: the first pass since the daemon started.
     ``leftovers`` are notes and refusals beside which neither task nor result lies. ``more``: papers were left for the next pass. ``blind``: some directory in claimed/ could not be listed.
     """
 
@@ -77,6 +77,7 @@ class Seen:
     leftovers: dict[Slot, list[str]] = field(default_factory=dict)
     agents: set[str] = field(default_factory=set)
     ready: dict[str, dict[str, Signature]] = field(default_factory=dict)
+    strange: list[tuple[str, str]] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     first: bool = False
     more: bool = False

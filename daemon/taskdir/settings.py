@@ -1,4 +1,4 @@
-"""taskdir.json: the operator's settings, read once a change and kept as plain values (SPEC section 6.1)."""
+"""taskdir.json: the operator's settings, read once a change and kept as plain values (SPEC section 6.9)."""
 
 from __future__ import annotations
 

@@ -44,9 +44,8 @@ class View:
             self._safely(file, partial(self._drop_reason, file))
         for paper in seen.messages:
             self._safely(paper.path, partial(self._answer_message, paper))
-        for queue, found in seen.ready.items():
-            for name in found:
-                self._safely(name, partial(self._expel, f"ready/{queue}", name))
+        for queue, name in seen.strange:
+            self._safely(name, partial(self._expel, f"ready/{queue}", name))
 
     def _safely(self, path: str, step: Callable[[], None]) -> None:
         try:
@@ -150,6 +149,15 @@ class View:
             if not self._disk.rename(paper.path, path):
                 return None
         return path if _sha256(path) == paper.sha256 else None
+
+    def hand_back_taken(self) -> None:
+        """Put what was taken but never judged back to where it came from, so that a clean stop leaves nothing here."""
+        for taken in os.listdir(self._places.taken):
+            _, agent, name = taken.split("!", 2) if taken.count("!") >= 2 else ("", "", taken)
+            home = os.path.join(self._places.claimed, agent) if agent else self._places.inbox
+            path = os.path.join(self._places.taken, taken)
+            if os.path.isdir(home) and self._disk.link(path, os.path.join(home, name)):
+                self._disk.unlink(path)
 
     def _write(self, path: str, data: bytes) -> None:
         aside = os.path.join(self._places.staging, f"{next(self._numbers):x}")

@@ -23,6 +23,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 log = logging.getLogger("taskdir")
+logging.getLogger("watchdog").setLevel(logging.ERROR)  # it warns of what scanning makes harmless
 
 _KINDS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
@@ -31,6 +32,7 @@ _KINDS: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirMovedEvent,
 ]
+BUSY_PASSES, IDLE_LOOKS, LOOK_SECONDS = 8, 25, 0.002
 _ASKED = ("inbox", "claimed", "contracts", "taskdir.json")
 
 
@@ -44,11 +46,39 @@ class Hints(FileSystemEventHandler):
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._observer = Observer()
+        self._observer.start()
+        self._listening = False
+        self._worked = self._idle = 0
+        self._listen()
+
+    def _listen(self) -> None:
         try:
-            self._observer.schedule(self, root, recursive=True, event_filter=_KINDS)
-            self._observer.start()
+            self._observer.schedule(self, os.fsdecode(self._root), recursive=True, event_filter=_KINDS)
         except OSError as error:
             log.warning("no file watching (%s): changes are seen by scanning only; see `taskdir doctor`", error)
+        self._listening = True
+
+    def pace(self, worked: bool, seconds: float) -> bool:
+        """Take a breath between two passes; says whether the time ran out with nothing heard.
+
+        After a pass that did something the next one follows at once. While that goes on, events are switched off: each
+        costs more than a look. They come back after a short idle time, followed by a look at what was missed.
+        """
+        if worked:
+            self._worked, self._idle = self._worked + 1, 0
+            if self._worked == BUSY_PASSES:
+                self._observer.unschedule_all()
+                self._listening = False
+            return False
+        if self._listening:
+            self._worked = 0
+            return not self.wait(seconds)
+        self._idle += 1
+        if self._idle <= IDLE_LOOKS:
+            self.wait(min(seconds, LOOK_SECONDS))
+        else:
+            self._listen()
+        return False
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Note an event if it is in a place that others write (called in the observer's thread)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from taskdir import documents, known, names, strictjson
+from taskdir import known, names
 from taskdir.contracts import Catalog
 from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
 from taskdir.documents import Task
@@ -57,9 +57,7 @@ class Window:
         return stem is not None and task is not None and stem.seq <= task.seq and stem.attempt <= task.attempt
 
     def _offer_bytes(self, task: Task) -> bytes:
-        contract = known.bound_contract(self._index, self._catalog, task)
-        made = documents.offer(task, self._index.body(task.id), contract.output_schema)
-        return (strictjson.dumps(made) + "\n").encode()
+        return known.offer_bytes(self._index, self._catalog, task)
 
     def _is_right(self, queue: str, name: str, task: Task) -> bool:
         expected = self._offer_bytes(task)

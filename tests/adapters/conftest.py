@@ -34,9 +34,7 @@ class Shell:
 
     def start(self, *args: Word) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
-        return subprocess.Popen(
-            [*self.argv, *args], env=self.env, cwd=self.cwd, stdin=pipe, stdout=pipe, stderr=pipe
-        )
+        return subprocess.Popen([*self.argv, *args], env=self.env, cwd=self.cwd, stdin=pipe, stdout=pipe, stderr=pipe)
 
     def run(self, *args: Word, stdin: bytes = b"") -> Done:
         """Run `taskdir.sh ARGS` to its end."""

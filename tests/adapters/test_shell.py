@@ -202,6 +202,13 @@ def test_awkward_bytes_become_json_strings(sh: Shell) -> None:
     assert all(time.fullmatch(note["time"]) for note in found)
 
 
+def test_keep_never_makes_a_task_that_goes_in_between(sh: Shell) -> None:
+    task = sh.offer(1, "claimed/me")
+    sh.fake("touch", f'rm -f "{task}"; exec {sh.real("touch")} "$@"')
+    assert sh.run("keep", task).returncode == 66
+    assert sh.tree() == set()
+
+
 def test_keep_renews_and_give_back_deletes(sh: Shell) -> None:
     task = sh.offer(1, "claimed/me")
     os.utime(task, (1, 1))

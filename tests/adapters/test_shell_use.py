@@ -129,8 +129,11 @@ def test_the_root_is_taskdir_or_the_nearest_parent_with_a_marker(sh: Shell) -> N
         return done.returncode
 
     assert claim() == 0
-    sh.env |= {"TASKDIR": sh.root.name, "CDPATH": "/:/tmp"}
+    (sh.cwd / "inbox").mkdir()
+    sh.env |= {"TASKDIR": sh.root.name, "CDPATH": str(sh.cwd)}
     assert claim() == 0
+    assert sh.run("submit", "x", stdin=b"{}").stdout == b"x\n"
+    assert sh.tree() == {"inbox/x.json"}
     sh.cwd = sh.root / "claimed" / "me"
     assert claim() == 66  # TASKDIR was relative
     for empty in ({"TASKDIR": ""}, {}):

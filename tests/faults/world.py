@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ class Countdown:
 class World:
     """One root on its way through a story."""
 
-    def __init__(self, base: Path, hook: Countdown) -> None:
+    def __init__(self, base: Path, hook: Countdown, again: int | None = None) -> None:
+        """``again``: kill a second time, so many operations after the first."""
+        self.again = again
         self.base, self.hook, self.clock, self.lives = base, hook, Clock(), 0
         self.root = base / "root0"
         self.root.mkdir(parents=True)
@@ -106,12 +109,14 @@ class World:
         """Copy what the dead daemon left, then drop the daemon without letting it write anything more there."""
         old, self.lives = self.root, self.lives + 1
         self.root = self.base / f"root{self.lives}"
-        shutil.copytree(old, self.root, symlinks=True)
+        subprocess.run(["cp", "-a", old, self.root], check=True)  # FIFOs and links as they are
         if self.daemon is not None:
             self.daemon.abandon()
             self.daemon = None
         shutil.rmtree(old)
         self.hook.dead, self.hook.at = False, None
+        if self.again and self.lives == 1:
+            self.hook.at = self.hook.count + self.again
 
     def claim(self, agent: str, queue: str = "default") -> None:
         """Claim the first offer as an agent does: a rename."""

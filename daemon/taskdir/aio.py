@@ -1,0 +1,129 @@
+"""The client for asyncio: the same methods, each handed to a thread. Imported only when asked for.
+
+What may take long, waiting for a task to claim, sleeps in the event loop, so that cancelling it ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from taskdir.client import VERDICT_SECONDS, Claim, Taskdir
+
+
+class AsyncTaskdir:
+    """A root, as ``client.Taskdir``; the methods are coroutines."""
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        """Find the root as Taskdir does. Raises Missing, ConfigError."""
+        self._sync = Taskdir(root)
+        self.root = self._sync.root
+
+    async def submit(self, type: str, input: Any = None, *, id: str | None = None, **fields: Any) -> str:
+        """Submit a task; returns its id."""
+        return await asyncio.to_thread(self._sync.submit, type, input, id=id, **fields)
+
+    async def submit_batch(self, tasks: Iterable[dict[str, Any]]) -> list[str]:
+        """Submit tasks, accepted all or none; returns their ids in order."""
+        return await asyncio.to_thread(self._sync.submit_batch, list(tasks))
+
+    async def claim(
+        self, agent: str, queue: str = "default", wait: float = 0.0, hold: bool = True
+    ) -> AsyncClaim | None:
+        """Claim the next task, looking for at most ``wait`` seconds; None when there is nothing. Raises Busy."""
+        until, pause = time.monotonic() + wait, 0.01
+        while True:
+            found = await self._claim_now(agent, queue, hold)
+            left = until - time.monotonic()
+            if found is not None or left <= 0:
+                return found
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.2, 0.25)
+
+    async def _claim_now(self, agent: str, queue: str, hold: bool) -> AsyncClaim | None:
+        """Claim without waiting. When cancelled meanwhile, what the thread claimed is given back."""
+        asked = asyncio.ensure_future(asyncio.to_thread(self._sync.claim, agent, queue, 0.0, hold))
+        try:
+            found = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            asked.add_done_callback(_give_back)
+            raise
+        return AsyncClaim(found) if found is not None else None
+
+    async def resume(self, path: str | os.PathLike[str], hold: bool = True) -> AsyncClaim:
+        """Go on with a claimed file. Raises Missing, Usage."""
+        return AsyncClaim(await asyncio.to_thread(self._sync.resume, path, hold))
+
+    async def cancel(self, id: str) -> str:
+        """Ask for a task to be canceled; returns the id of the message that asks."""
+        return await asyncio.to_thread(self._sync.cancel, id)
+
+    async def note(self, text: str, task: str | None = None) -> str:
+        """Put a remark into the log; returns the id of the message."""
+        return await asyncio.to_thread(self._sync.note, text, task)
+
+    async def record(self, id: str) -> dict[str, Any]:
+        """Return the record of a task that has ended. Raises Missing."""
+        return await asyncio.to_thread(self._sync.record, id)
+
+    async def wait(self, id: str, timeout: float | None = None) -> dict[str, Any]:
+        """Wait until a task has ended; returns its record. Raises TimedOut, Missing, Invalid."""
+        return await asyncio.to_thread(self._sync.wait, id, timeout)
+
+    async def output(self, id: str) -> Any:
+        """Return the output of a task that is done. Raises Missing, TaskdirError."""
+        return await asyncio.to_thread(self._sync.output, id)
+
+
+class AsyncClaim:
+    """A claim, as ``client.Claim``; use it in an ``async with`` block."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._sync = claim
+        self.path, self.task = claim.path, claim.task
+        self.id, self.attempt, self.input = claim.id, claim.attempt, claim.input
+
+    @property
+    def lost(self) -> bool:
+        """Whether the task is no longer yours though you did not finish it: stop."""
+        return self._sync.lost
+
+    async def finish(self, output: Any = None, *, wait: float = VERDICT_SECONDS) -> None:
+        """Hand in the output. Raises Invalid when it was refused, Missing when the claim is lost."""
+        await asyncio.to_thread(self._sync.finish, output, wait=wait)
+
+    async def fail(
+        self, message: str, code: str = "error", retry: bool = False, *, wait: float = VERDICT_SECONDS
+    ) -> None:
+        """Hand in an error. Raises as ``finish``."""
+        await asyncio.to_thread(self._sync.fail, message, code, retry, wait=wait)
+
+    async def give_back(self) -> None:
+        """Let another agent have it, at once."""
+        await asyncio.to_thread(self._sync.give_back)
+
+    async def note(self, text: str | dict[str, Any]) -> None:
+        """Add a note for people and viewers, which renews the lease. Raises Missing when the claim is lost."""
+        await asyncio.to_thread(self._sync.note, text)
+
+    async def renew(self) -> bool:
+        """Renew the lease now; False when the claim is lost."""
+        return await asyncio.to_thread(self._sync.renew)
+
+    async def __aenter__(self) -> AsyncClaim:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Not in a thread: it waits for nothing, and a cancelled task must not lose its claim on the way out.
+        self._sync.__exit__(kind, error, trace)
+
+
+def _give_back(asked: asyncio.Future[Claim | None]) -> None:
+    if not asked.cancelled() and asked.exception() is None and (claim := asked.result()) is not None:
+        claim.give_back()
