@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -23,7 +25,14 @@ class AsyncTaskdir:
         self._sync = Taskdir(root)
         self.root = self._sync.root
 
-    async def submit(self, type: str, input: Any = None, *, id: str | None = None, **fields: Any) -> str:
+    async def submit(
+        self,
+        type: str,
+        input: Any = None,  # noqa: A002
+        *,
+        id: str | None = None,
+        **fields: Any,
+    ) -> str:
         """Submit a task; returns its id."""
         return await asyncio.to_thread(self._sync.submit, type, input, id=id, **fields)
 
@@ -45,18 +54,13 @@ class AsyncTaskdir:
             pause = min(pause * 1.2, 0.25)
 
     async def _claim_now(self, agent: str, queue: str, hold: bool) -> AsyncClaim | None:
-        """Claim without waiting. When cancelled meanwhile, what the thread claimed is given back."""
-        asked = asyncio.ensure_future(asyncio.to_thread(self._sync.claim, agent, queue, 0.0, hold))
-        try:
-            found = await asyncio.shield(asked)
-        except asyncio.CancelledError:
-            asked.add_done_callback(_give_back)
-            raise
-        return AsyncClaim(found) if found is not None else None
+        return await _handed_over(partial(self._sync.claim, agent, queue, 0.0, hold))
 
     async def resume(self, path: str | os.PathLike[str], hold: bool = True) -> AsyncClaim:
         """Go on with a claimed file. Raises Missing, Usage."""
-        return AsyncClaim(await asyncio.to_thread(self._sync.resume, path, hold))
+        found = await _handed_over(partial(self._sync.resume, path, hold))
+        assert found is not None, "resume returns a claim or raises"
+        return found
 
     async def cancel(self, id: str) -> str:
         """Ask for a task to be canceled; returns the id of the message that asks."""
@@ -124,6 +128,38 @@ class AsyncClaim:
         self._sync.__exit__(kind, error, trace)
 
 
-def _give_back(asked: asyncio.Future[Claim | None]) -> None:
-    if not asked.cancelled() and asked.exception() is None and (claim := asked.result()) is not None:
-        claim.give_back()
+class _Handover:
+    """Carries a claim out of a thread: to whoever awaits it, or back to the queue if that one was cancelled."""
+
+    def __init__(self) -> None:
+        self.claim: Claim | None = None
+        self._refused = False
+        self._lock = threading.Lock()
+
+    def fetch(self, ask: Callable[[], Claim | None]) -> None:
+        """Claim, in the thread."""
+        claim = ask()
+        with self._lock:
+            self.claim = claim
+            refused = self._refused
+        if refused and claim is not None:
+            claim.give_back()
+
+    def refuse(self) -> None:
+        """Want it no more, now or when it comes."""
+        with self._lock:
+            self._refused = True
+            claim = self.claim
+        if claim is not None:
+            claim.give_back()
+
+
+async def _handed_over(ask: Callable[[], Claim | None]) -> AsyncClaim | None:
+    """Claim in a thread; a claim that nobody awaits any more is given back, for its lock would keep it for ever."""
+    handover = _Handover()
+    try:
+        await asyncio.to_thread(handover.fetch, ask)
+    except asyncio.CancelledError:
+        handover.refuse()
+        raise
+    return AsyncClaim(handover.claim) if handover.claim is not None else None

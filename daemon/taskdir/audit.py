@@ -89,6 +89,11 @@ class Audit:
         self.counts: Counter[str] = Counter()
         self.refused: dict[str, set[str]] = {}
 
+    @property
+    def running(self) -> bool:
+        """Whether the last run has not ended in good order, or goes on."""
+        return bool(self._running)
+
     def name(self, files: Iterable[tuple[int, str]]) -> None:
         """Take over which segments there are now."""
         self._files = dict(files)
@@ -163,6 +168,8 @@ class Audit:
         for stored in found:
             self.refused.setdefault(names.reason_name(stored), set()).add(digest)
             self.refused.setdefault(stored, set()).add("")
+            if reason["code"] == "claim-unknown":  # a result beside a forged claim goes along with it
+                self.refused.setdefault(stored.removesuffix(names.TASK) + names.RESULT, set()).add("")
 
     def _add(self, batch: Batch, event: Event, message: str, pointer: str | None = None) -> None:
         path = self._files.get(batch.mark.first) or self._files.get(0) or next(reversed(self._files.values()), "")
@@ -198,7 +205,8 @@ def balance(counts: Counter[str]) -> dict[str, int]:
 def damage_finding(damage: Damage) -> Finding:
     """Turn the place where reading stopped into a finding."""
     if damage.torn:
-        return Finding("log-torn", f"the last batch is not whole: {damage.message}", damage.path, damage.line or None)
+        said = f"what follows the last whole batch is a torn tail: {damage.message} (seq {damage.seq})"
+        return Finding("log-torn", said, damage.path, damage.line or None)
     return Finding(damage.code, f"{damage.message} (seq {damage.seq})", damage.path, damage.line or None)
 
 

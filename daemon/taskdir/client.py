@@ -16,7 +16,7 @@ from typing import Any
 
 from taskdir import gestures, names, roots
 from taskdir.disk import Disk
-from taskdir.errors import Busy, Invalid, Missing, TaskdirError, Usage
+from taskdir.errors import Busy, Missing, TaskdirError, Usage
 from taskdir.places import Places
 
 VERDICT_SECONDS = 5.0
@@ -37,14 +37,23 @@ class Taskdir:
         self._places = Places(self.root)
         self._disk = Disk()
 
-    def submit(self, type: str, input: Any = None, *, id: str | None = None, **fields: Any) -> str:
-        """Submit a task, durably; returns its id. ``fields``: queue, priority, … (SPEC section 6.2), ``from_`` for from.
+    def submit(
+        self,
+        type: str,
+        input: Any = None,  # noqa: A002
+        *,
+        id: str | None = None,
+        **fields: Any,
+    ) -> str:
+        """Submit a task, durably; returns its id. ``fields`` are those of SPEC section 6.2; ``from_`` stands for from.
 
         Does not wait for the verdict: ``wait`` raises Invalid when the task was refused. Raises CannotCreate when a
         message of this id waits in inbox/.
         """
         id = id or roots.mint_id()
-        gestures.submit(self._places, self._disk, _task(type, input, fields), id)
+        given = {name.removesuffix("_"): value for name, value in fields.items()}
+        message = {"type": type, **({} if input is None else {"input": input}), **given}
+        gestures.submit(self._places, self._disk, message, id)
         return id
 
     def submit_batch(self, tasks: Iterable[dict[str, Any]]) -> list[str]:
@@ -125,22 +134,18 @@ class Claim:
     """
 
     def __init__(self, path: str, offer: dict[str, Any], *, disk: Disk, hold: bool) -> None:
+        stem = names.parse_stem(os.path.basename(gestures.stem_path(path)))
+        assert stem is not None, "stem_path refuses other names"
         self.path, self.task = path, offer
         """The claimed file, and the offer as it was read from it."""
+        self.id = stem.id
+        """The task's id: the idempotency key for what you do outside."""
+        self.attempt = stem.attempt
+        """The attempt: the fencing token for what you do outside."""
         self._disk = disk
         self._open = True
         self._fd = _lock(path) if hold else None
         self._stop = self._start_renewing(float(offer.get("lease_seconds", 1800)) / 3)
-
-    @property
-    def id(self) -> str:
-        """The task's id: the idempotency key for what you do outside."""
-        return str(self.task["id"])
-
-    @property
-    def attempt(self) -> int:
-        """The attempt: the fencing token for what you do outside."""
-        return int(self.task["attempt"])
 
     @property
     def input(self) -> Any:
@@ -155,7 +160,7 @@ class Claim:
     def finish(self, output: Any = None, *, wait: float = VERDICT_SECONDS) -> None:
         """Hand in the output. With a daemon running, waits up to ``wait`` seconds for its verdict.
 
-        Raises Invalid when the result was refused: the claim goes on, another may be handed in; Missing when it is lost.
+        Raises Invalid when the result was refused: the claim goes on, hand in another; Missing when the claim is lost.
         """
         self._hand_in({"status": "ok", "output": output}, wait)
 
@@ -190,6 +195,8 @@ class Claim:
         if not self._open:
             return
         try:
+            if os.path.lexists(gestures.stem_path(self.path) + names.RESULT):
+                return  # handed in by somebody else, as `taskdir finish` in the block does: it stands
             if not isinstance(error, Exception):
                 self.give_back()
                 return
@@ -208,8 +215,12 @@ class Claim:
             self._release()
             raise
         verdict = gestures.Verdict("waiting")
-        if wait > 0 and roots.daemon_runs(gestures.places_of(self.path).root):
-            verdict = gestures.verdict(partial(gestures.finish_verdict, self.path, data), wait)
+        try:
+            if wait > 0 and roots.daemon_runs(gestures.places_of(self.path).root):
+                verdict = gestures.verdict(partial(gestures.finish_verdict, self.path, data), wait)
+        except BaseException:
+            self._release()  # interrupted: the result is handed in, nothing may be put in its place
+            raise
         if verdict.word != "refused" or not os.path.lexists(self.path):
             self._release()
         if verdict.word in ("refused", "late"):
@@ -233,9 +244,9 @@ class Claim:
         """End the claim on our side. Only after the result is written: a lock dropped without one is a failure."""
         self._open = False
         self._stop.set()
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
 
 def _lock(path: str) -> int | None:
@@ -259,11 +270,6 @@ def _lock(path: str) -> int | None:
             pass  # no locks here: renewing does
         os.close(fd)
         return None
-
-
-def _task(type: str, input: Any, fields: dict[str, Any]) -> dict[str, Any]:
-    given = {name.removesuffix("_"): value for name, value in fields.items()}
-    return {"type": type, **({} if input is None else {"input": input}), **given}
 
 
 def _record_of(id: str, found: roots.Standing) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from taskdir import __version__, settings
+from taskdir import __version__, filesystem, settings
 from taskdir.claims import claims
 from taskdir.clock import Clock
 from taskdir.contracts import Catalog
@@ -20,7 +20,7 @@ from taskdir.documents import Event, Now
 from taskdir.errors import Busy, ConfigError, Missing
 from taskdir.index import Index
 from taskdir.intake import intake
-from taskdir.journal import Journal
+from taskdir.journal import Journal, SyncFailed
 from taskdir.known import Known
 from taskdir.leases import leases
 from taskdir.lock import RootLock
@@ -83,6 +83,10 @@ class Daemon:
         for path in [*self.places.public(), *self.places.private()]:
             if not os.path.isdir(path):
                 self._disk.mkdir(path)
+        for name in os.listdir(self.places.staging):
+            self._disk.unlink(os.path.join(self.places.staging, name))  # half-done publishing of a life before
+        if weakness := filesystem.kind(self.places.root).weakness:
+            log.warning("%s: %s", self.places.root, weakness)
         self.index = Index(self.places.index)
         self._journal = Journal(self.places.root, self._disk, self.settings.log_segment_bytes)
         self._journal.open(self.index.mark, self.index.apply)
@@ -111,7 +115,7 @@ class Daemon:
         self._records.publish()
         self._view.publish(seen)
         woken = self.index.wake(now.seconds)
-        moved = self._window.reconcile(seen, self.settings.window)
+        moved = self._window.reconcile(seen, self.settings)
         return bool(events) or woken or moved or seen.more
 
     def _record(self, events: list[Event], now: Now) -> bool:
@@ -119,7 +123,7 @@ class Daemon:
         try:
             batch = self._journal.append(events)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in _FULL or isinstance(error, SyncFailed):
                 raise
             log.error("the disk is full: no new work is taken until there is room (%s)", error)
             self._full = True
@@ -133,7 +137,6 @@ class Daemon:
 
     def run(self, hints: Waiter, *, once: bool = False) -> None:
         """Make passes until told to stop; with ``once``, until a pass changes nothing."""
-        self._window.make_queues(self.settings.all_queues())
         while not self._stopping:
             worked = self.one_pass()
             if once and not worked:
@@ -182,7 +185,6 @@ class Daemon:
         self._shape = shape
         try:
             self.settings = _read_settings(self.places)
-            self._window.make_queues(self.settings.all_queues())
         except (ConfigError, Missing) as error:
             log.error("taskdir.json was changed and is not used: %s", error)
 

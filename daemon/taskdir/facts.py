@@ -35,6 +35,10 @@ class Facts:
     bad_settings: ConfigError | None = None
     damage: Damage | None = None
 
+    def close(self) -> None:
+        """Let go of the index."""
+        self.index.close()
+
 
 def open_facts(root: str, now: Now, progress: Progress | None = None) -> Facts:
     """Return the facts of ``root``; ``progress`` is told the bytes of the log as they are replayed, if they are."""

@@ -60,21 +60,24 @@ class Index:
     """The open index. Reading methods return plain values; ``apply`` is the only writer of facts."""
 
     def __init__(self, path: str, *, db: sqlite3.Connection | None = None) -> None:
-        """Open or make the index at ``path`` (":memory:" works too). One of another layout is dropped and made anew."""
+        """Open or make the index at ``path`` (":memory:" works too). What is of another layout, or no index, is made anew."""
         self.path = path
         self._db = db or self._connect()
-        if db is None and self.meta("layout") != _LAYOUT:
+        if db is not None:
+            return
+        fresh = self.meta("layout") != _LAYOUT
+        if fresh:
             self._db.close()
             for suffix in ("", "-wal", "-shm"):
                 if path != ":memory:" and os.path.exists(path + suffix):
                     os.unlink(path + suffix)
             self._db = self._connect()
+        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;")
+        if fresh:
             self._db.executescript("BEGIN;" + _TABLES + f"INSERT INTO meta VALUES('layout', '{_LAYOUT}'); COMMIT;")
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, cached_statements=256)
-        db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;")
-        return db
+        return sqlite3.connect(self.path, isolation_level=None, cached_statements=256)
 
     def meta(self, key: str) -> str | None:
         """Return one remembered value, None when there is none."""
@@ -177,10 +180,7 @@ class Index:
     def queues(self) -> list[str]:
         """Return the queues that have something to offer now."""
         found, at = [], ""
-        while row := self._db.execute(
-            _NEXT_QUEUE,
-            (at,),
-        ).fetchone():
+        while row := self._db.execute(_NEXT_QUEUE, (at,)).fetchone():
             at = row[0]
             found.append(at)
         return found

@@ -6,9 +6,10 @@ the cut bytes are kept in .taskdir/torn/. After a failed sync this object refuse
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from taskdir import lifecycle, logread, strictjson
 from taskdir.disk import Disk
@@ -142,32 +143,48 @@ class Journal:
         try:
             self._disk.append_log(self._fd, self._path, data)
         except OSError:
-            self._broken = True
-            self._disk.truncate(self._fd, self.mark.offset, self._path)
-            self._broken = False
+            with self._certain():
+                self._disk.truncate(self._fd, self.mark.offset, self._path)
             raise
-        try:
+        with self._certain():
             self._disk.datasync(self._fd, self._path)  # commit point, SPEC section 9.3
+
+    @contextlib.contextmanager
+    def _certain(self) -> Iterator[None]:
+        """Let nothing be appended after an error in here, nor after any other way out of it."""
+        was, self._broken = self._broken, True
+        try:
+            yield
         except OSError as error:
-            self._broken = True
             raise SyncFailed(error.errno, f"the log could not be synced: {error.strerror}", self._path) from error
+        self._broken = was
 
     def _rotate(self) -> None:
         """Close the live segment: a second name in log/ first, then an empty file over the first name.
 
-        Both names exist in between, so that no power cut leaves the segment without one.
+        Both names exist in between, so that no power cut leaves the segment without one. Once it has two, an error
+        (the disk is full) may leave it so: the next append goes on from there.
         """
         old = os.path.join(self._root, logread.OLD)
         if self._disk.mkdir(old):
-            self._disk.sync_dir(self._root)
-        self._disk.link(self._path, os.path.join(old, f"{self.mark.first:012d}.jsonl"))
-        self._disk.sync_dir(old)
+            with self._certain():
+                self._disk.sync_dir(self._root)
+        closed = os.path.join(old, f"{self.mark.first:012d}.jsonl")
+        if not self._is_open_as(closed) and not self._disk.link(self._path, closed):
+            raise LogDamaged("log-segment", "another file has the name that this segment is to get", path=closed)
+        with self._certain():
+            self._disk.sync_dir(old)
         fresh = os.path.join(self._root, ".log.jsonl.new")
         self._disk.publish(self._path, b"", aside=fresh, sync=True)
-        self._disk.sync_dir(self._root)
+        with self._certain():
+            self._disk.sync_dir(self._root)
+            fresh_fd = self._disk.open_log(self._path)
         os.close(self._fd)
-        self._fd = self._disk.open_log(self._path)
+        self._fd = fresh_fd
         self.mark = Mark(self.mark.seq, self.mark.hash, self.mark.seq + 1, 0)
+
+    def _is_open_as(self, path: str) -> bool:
+        return os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(self._fd))
 
     def _finish_rotation(self) -> None:
         """Drop the second name that a rotation left when it was cut short before the switch."""

@@ -79,7 +79,7 @@ def fold(task: Task | None, event: Event, now: float) -> Task:
     then = NEXT.get((task.state, name))
     if then is None:
         raise IllegalEvent(f"{name} is not possible while {task.id} is {task.state}")
-    if name != "redriven" and event.get("attempt", task.attempt) != task.attempt:
+    if event.get("attempt", task.attempt) != task.attempt:
         raise IllegalEvent(f"{name} of {task.id} names attempt {event['attempt']}, current is {task.attempt}")
     if task.state == "claimed" and event.get("agent") != task.agent:
         raise IllegalEvent(f"{name} of {task.id} names {event.get('agent')}, the holder is {task.agent}")

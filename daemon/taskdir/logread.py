@@ -21,7 +21,6 @@ from taskdir.errors import LogDamaged
 LIVE = "log.jsonl"
 OLD = "log"
 GENESIS = "0" * 64
-MAX_LINE = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +61,28 @@ class Damage:
 def segments(root: str) -> list[tuple[int, str]]:
     """List the log's files in order as (first seq, path); the live one is last, with first seq 0 when it is empty.
 
-    A closed segment that is the live file under a second name (a rotation that was cut short) is left out.
+    A closed segment that is the live file under a second name (a rotation that was cut short) is left out, and so is
+    a compressed one beside the plain one that it is being made from.
     """
     old = os.path.join(root, OLD)
     found: list[tuple[int, str]] = []
     live = os.path.join(root, LIVE)
     live_stat = os.stat(live) if os.path.exists(live) else None
-    for name in sorted(os.listdir(old)) if os.path.isdir(old) else []:
+    names = os.listdir(old) if os.path.isdir(old) else []
+    for name in sorted(set(names) - {f"{name}.gz" for name in names}):
         stem = name.removesuffix(".gz").removesuffix(".jsonl")
         if len(stem) == 12 and stem.isdigit() and name in (f"{stem}.jsonl", f"{stem}.jsonl.gz"):
             path = os.path.join(old, name)
             if live_stat is None or os.stat(path).st_ino != live_stat.st_ino:
                 found.append((int(stem), path))
     if live_stat is not None:
-        found.append((_first_seq(live), live))
+        found.append((first_seq(live), live))
     return found
 
 
-def _first_seq(path: str) -> int:
-    with open(path, "rb") as file:
-        line = file.readline(MAX_LINE)
-    event = _parse(line)
+def first_seq(path: str) -> int:
+    """Return the seq of a segment's first line, 0 when there is none that can be read."""
+    event = _parse(next(_lines(path, 0), b""))
     return int(event["seq"]) if event and isinstance(event.get("seq"), int) else 0
 
 

@@ -31,8 +31,8 @@ def is_queue(text: str) -> bool:
 
 
 def printable(name: str) -> str:
-    """Return any file name as ASCII, with escapes for what is not printable."""
-    return name.encode("utf-8", "surrogateescape").decode("ascii", "backslashreplace").encode("unicode_escape").decode()
+    """Return any file name as ASCII: one escape for each byte that is not printable, two backslashes for one."""
+    return name.encode("utf-8", "surrogateescape").decode("latin-1").encode("unicode_escape").decode()
 
 
 def rejected_name(name: str, seq: int) -> str:

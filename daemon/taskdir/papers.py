@@ -14,6 +14,9 @@ from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.errors import Invalid
 from taskdir.seen import Paper, Signature, Slot
 
+NO_BYTES = hashlib.sha256(b"").hexdigest()
+"""The hash of what was judged of a result that is no readable file."""
+
 _UNFINISHED = frozenset({"json-syntax", "json-encoding", "unreadable"})
 
 
@@ -48,11 +51,13 @@ class Papers:
         if known == shape and now - since < settle:
             return None
         self.count += 1
-        paper = Paper(path, name, slot=slot)
+        paper = Paper(path, name, slot=slot, shape=shape)
         try:
             _fill(paper, limit)
         except FileNotFoundError:
             return None
+        if paper.special and slot is not None:
+            paper.sha256 = NO_BYTES
         if paper.fault is not None and paper.fault.code in _UNFINISHED and known != shape:
             self._waiting[path] = (shape, now)
             if settle > 0:

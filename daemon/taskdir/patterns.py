@@ -14,7 +14,7 @@ _TOKEN = re.compile(
     r"|(?P<repeat>[*+?]|\{[0-9]+(?:,[0-9]*)?\})|(?P<other>.)",
     re.DOTALL,
 )
-_SAFE_ESCAPES = frozenset("\\.-/^$|?*+()[]{}nrt\"'@#:;,=!<>%&~_ ")
+_SAFE_ESCAPES = frozenset("\\.-/^$|?*+()[]{}nrt\"'@#:;,=!%&~_ ")  # not < and >: escaped, they are word ends to some
 _MAX_REPEAT = 1000
 
 
@@ -44,12 +44,12 @@ def problem(pattern: str) -> str | None:
                 return why
             if open_groups and _unbounded(text):
                 open_groups[-1] = True
+        elif kind == "other" and text in "[]{}":
+            return f"an unclosed or unescaped {text}"
         if kind not in ("close", "repeat"):
             atom_unbounded = False
-        previous = kind
-    if open_groups or "[" in re.sub(r"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]", "", pattern, flags=re.DOTALL):
-        return "an unclosed group or class"
-    return None
+        previous = text if kind == "other" else kind
+    return "an unclosed group" if open_groups else _unreadable(pattern)
 
 
 def for_python(pattern: str) -> str:
@@ -61,18 +61,29 @@ def _escapes(text: str) -> str | None:
     for match in re.finditer(r"\\(.)", text, re.DOTALL):
         if match[1] not in _SAFE_ESCAPES:
             return f"\\{match[1]} (write a class such as [0-9] instead)"
-    if text.startswith("[") and re.search(r"\[[:=.]|&&|--|~~|\|\|", text[1:]):
-        return "set operations inside a class"
+    if text.startswith(("[]", "[^]")):
+        return "a class that starts with ]"
+    if text.startswith("[") and re.search(r"\[|&&|--|~~|\|\|", re.sub(r"\\.", "", text[1:], flags=re.DOTALL)):
+        return "set operations or an unescaped [ inside a class"
     return None
 
 
 def _repeat(text: str, previous: str, atom_unbounded: bool) -> str | None:
-    if previous in ("", "open", "repeat"):
+    if previous in ("", "open", "repeat", "^", "$", "|"):
         return "a repeat of nothing or of a repeat"
     if text.startswith("{") and max(int(number) for number in re.findall(r"[0-9]+", text)) > _MAX_REPEAT:
         return f"a repeat of more than {_MAX_REPEAT}"
     if atom_unbounded and text != "?":
         return "a repeated group that repeats inside, which can take exponential time"
+    return None
+
+
+def _unreadable(pattern: str) -> str | None:
+    """Let Python's own engine look at what is left: {3,2}, [z-a], groups too deep for it."""
+    try:
+        re.compile(for_python(pattern))
+    except (re.error, RecursionError):
+        return "what is no regular expression"
     return None
 
 

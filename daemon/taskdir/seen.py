@@ -27,7 +27,8 @@ class Paper:
     """One JSON file that somebody handed in: a message or a result.
 
     ``path`` is where it lies now (its place, or .taskdir/taken/), ``name`` its own name, ``sha256`` of the bytes that
-    were judged. Exactly one of ``value`` and ``fault`` counts; ``special`` is set for what is no regular file.
+    were judged. Exactly one of ``value`` and ``fault`` counts; ``special`` is set for what has no bytes to judge: no
+    regular file, too large, or unreadable. ``shape`` is how it looked then.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Paper:
     fault: Invalid | None = None
     special: bool = False
     slot: Slot | None = None
+    shape: Signature | None = None
 
 
 @dataclass(slots=True)

@@ -17,11 +17,14 @@ from taskdir import names, strictjson
 from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
 from taskdir.documents import Task
 from taskdir.index import Index
-from taskdir.papers import Papers
+from taskdir.papers import Papers, signature
 from taskdir.places import Places
 from taskdir.seen import Holding, Paper, Seen, Slot
 
 log = logging.getLogger("taskdir")
+
+_LONG = 200
+"""Bytes: a longer name has no room for what taken/ puts before it."""
 
 
 class View:
@@ -131,9 +134,14 @@ class View:
         self._disk.rename(source, target)
 
     def _take(self, paper: Paper) -> None:
-        """Remove an input whose content is in the log, unless it was changed after it was judged."""
+        """Remove an input whose content is in the log, unless it was changed after it was judged.
+
+        A directory in place of a result is the agent's: it stays with it, under a name that is nobody's.
+        """
         taken = self._take_over(paper)
-        if taken is not None:
+        if taken is not None and paper.slot is not None and os.path.isdir(taken) and not os.path.islink(taken):
+            self._disk.rename(taken, self._places.join("claimed", paper.slot.agent, paper.name + ".refused"))
+        elif taken is not None:
             self._disk.unlink(taken)
 
     def _take_over(self, paper: Paper) -> str | None:
@@ -141,13 +149,15 @@ class View:
 
         Returns its new path when it is the same; None when it is gone, or changed: then it is judged as a new message.
         """
-        if os.path.dirname(paper.path) == self._places.taken:
-            path = paper.path
+        if os.path.dirname(paper.path) == self._places.taken or len(os.fsencode(paper.name)) > _LONG:
+            path = paper.path  # so long a name is refused whatever it holds
         else:
             agent = paper.slot.agent if paper.slot else ""
             path = os.path.join(self._places.taken, f"{next(self._numbers):x}!{agent}!{paper.name}")
             if not self._disk.rename(paper.path, path):
                 return None
+        if paper.special:
+            return path if (signature(path) or ())[:3] == (paper.shape or (0,))[:3] else None
         return path if _sha256(path) == paper.sha256 else None
 
     def hand_back_taken(self) -> None:

@@ -16,6 +16,7 @@ from taskdir.index import Index
 from taskdir.papers import signature
 from taskdir.places import Places
 from taskdir.seen import Seen, Signature
+from taskdir.settings import Settings
 
 
 class Window:
@@ -26,11 +27,14 @@ class Window:
         self.published: dict[str, Signature] = {}
         self._directories: set[str] = set()
 
-    def reconcile(self, seen: Seen, size: int) -> bool:
-        """Make ready/ show the first ``size`` tasks of each queue; says whether anything had to change."""
+    def reconcile(self, seen: Seen, settings: Settings) -> bool:
+        """Make ready/ show the first tasks of each queue; says whether anything had to change."""
+        for queue in settings.all_queues():
+            if queue not in seen.ready:
+                self._make_directory(queue)
         changed = False
         for queue in sorted({*self._index.queues(), *seen.ready}):
-            wanted = {task.stem + names.TASK: task for task in self._index.window(queue, size)}
+            wanted = {task.stem + names.TASK: task for task in self._index.window(queue, settings.window)}
             present = seen.ready.get(queue, {})
             for name in present:
                 if name not in wanted and self._is_ours(name):
@@ -41,8 +45,8 @@ class Window:
                     if not (seen.blind and name in self.published):
                         changed |= self._publish(queue, name, task)
                 elif name in seen.changed or (name not in self.published and not self._is_right(queue, name, task)):
-                    self._disk.unlink(self._path(queue, name))
-                    changed |= self._publish(queue, name, task)
+                    if self._disk.unlink(self._path(queue, name)):  # else it was just claimed, as it is
+                        changed |= self._publish(queue, name, task)
                 elif name not in self.published:
                     self.published[name] = present[name]
         return changed
@@ -81,7 +85,8 @@ class Window:
         path = os.path.join(self._places.ready, queue)
         if os.path.isdir(path):
             return
-        self._disk.chmod(self._places.ready, 0o755)
+        if not self._disk.mkdir(self._places.ready):
+            self._disk.chmod(self._places.ready, 0o755)
         try:
             self._disk.mkdir(path)
         finally:
@@ -89,8 +94,3 @@ class Window:
 
     def _path(self, queue: str, name: str) -> str:
         return os.path.join(self._places.ready, queue, name)
-
-    def make_queues(self, queues: list[str]) -> None:
-        """Make the directory of each declared queue."""
-        for queue in queues:
-            self._make_directory(queue)

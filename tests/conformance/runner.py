@@ -54,6 +54,7 @@ class Stage:
         for type, contract in scenario.get("contracts", {"echo": {}}).items():
             (root / "contracts" / f"{type}.json").write_text(json.dumps(contract))
         self.daemon({"daemon": "start"})
+        self.rest()
 
     def do(self, operation: Step) -> None:
         """Carry out one operation; its first member says which."""
@@ -123,6 +124,7 @@ class Stage:
     def wait(self, op: Step) -> None:
         """Let time pass, the daemon looking once a scan interval if it runs."""
         left = float(op["wait"])
+        self.rest()
         while left > 0:
             tick = min(left, self._settings.get("scan_seconds", 1)) if self._running else left
             self.clock.seconds += tick
@@ -179,10 +181,9 @@ class Stage:
     def tree(self) -> Tree:
         """Return every visible file and every empty directory that is not always there."""
         places = Places(str(self.root))
-        kept = {os.path.relpath(path, self.root) for path in places.public()}
+        kept = {"ready/default", *(os.path.relpath(path, self.root) for path in places.public())}
         missing = sorted(name for name in kept if not os.path.isdir(self.root / name))
         assert not missing, f"directories of the protocol are missing: {missing}"
-        kept |= {f"ready/{queue}" for queue in ("default", *self._settings.get("queues", ()))}
         return {name: path for name, path in self._entries("") if name.rstrip("/") not in kept}
 
     def _entries(self, directory: str) -> Iterator[tuple[str, Path]]:
@@ -195,16 +196,17 @@ class Stage:
                 yield inner, path
             elif any(path.iterdir()):
                 yield from self._entries(inner)
-            else:
+            elif directory != "ready":
                 yield f"{inner}/", path
 
-    def events(self) -> list[Step]:
-        """Return the log's events, all segments."""
-        lines: list[Step] = []
-        for _, path in logread.segments(str(self.root)):
-            with logread.open_segment(path) as file:
-                lines += [json.loads(line) for line in file]
-        return lines
+
+def events_of(root: Path) -> list[Step]:
+    """Return the log's events, all segments."""
+    events: list[Step] = []
+    for _, path in logread.segments(str(root)):
+        with logread.open_segment(path) as file:
+            events += [json.loads(line) for line in file]
+    return events
 
 
 def _content(op: Step) -> bytes:
@@ -230,7 +232,7 @@ def play(scenario: Step, root: Path, check: Callable[[Stage], None] | None = Non
                 return [f"step {number} ({step['say']}):", *found, *_last_words(stage)]
             if check is not None:
                 check(stage)
-        return list(_compare_events(scenario["events"], stage.events()))
+        return list(_compare_events(scenario["events"], events_of(stage.root)))
     finally:
         stage.close()
 
@@ -252,6 +254,9 @@ def _compare_file(pattern: Any, path: Path) -> Iterator[str]:
     elif isinstance(pattern, dict) and "$text" in pattern:
         if path.read_text() != pattern["$text"]:
             yield f": holds {path.read_text()[:200]!r}"
+    elif isinstance(pattern, dict) and "$lines" in pattern:
+        if (lines := path.read_bytes().count(b"\n")) != pattern["$lines"]:
+            yield f": has {lines} lines"
     elif pattern != "*" and not special:
         yield from _compare(pattern, json.loads(path.read_bytes()), "")
 
@@ -289,6 +294,6 @@ def _compare_events(expected: list[Any], found: list[Step]) -> Iterator[str]:
 
 def _last_words(stage: Stage) -> Iterator[str]:
     """Tell the last events, which mostly say why a tree is not as expected."""
-    for event in stage.events()[-6:]:
+    for event in events_of(stage.root)[-6:]:
         shown = {name: value for name, value in event.items() if name not in ("time", "prev", "sha256", "task")}
         yield f"  log: {json.dumps(shown)[:300]}"

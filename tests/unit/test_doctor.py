@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from taskdir import doctor, filesystem
+from taskdir.cli import main
 from taskdir.daemon import Daemon
 from taskdir.disk import Disk
 from taskdir.doctor import Finding, Site, ground, house, life
@@ -446,3 +447,28 @@ def test_a_probe_that_cannot_look_stops_no_other(site: Site, monkeypatch: pytest
         f"cannot find out whether there is room: [Errno 13] no: '{site.places.root}'"
     ]
     assert {finding.code for finding in found} >= {"d-settings", "d-daemon", "d-claims"}
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+def test_the_command_tells_each_repair(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--root", str(root)]) == 0, "a warning is no error"
+    shown = capsys.readouterr()
+    assert f"fix: taskdir --root {root} run" in shown.out
+    assert "0 errors" in shown.err
+
+
+def test_the_command_counts_errors(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "taskdir.json").write_text('{"protocol": 2}')
+    (root / "state").rmdir()
+    assert main(["--root", str(root), "doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["root"], told["errors"]) == (str(root), 2)
+    wrong = {finding["code"] for finding in told["findings"] if finding["level"] == "error"}
+    assert wrong == {"d-settings", "d-directory"}
+    assert all(("fix" in finding) == (finding["level"] != "ok") for finding in told["findings"])
+
+
+def test_the_command_needs_a_root(tmp_path: Path) -> None:
+    assert main(["doctor", "--root", str(tmp_path)]) == 66

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import time
 
-from taskdir import doctor
+from taskdir import doctor, roots
 from taskdir.cli.frame import Env
 from taskdir.doctor import Finding
 
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, env: Env) -> int:
     """Print every finding; 1 when one is an error."""
-    site = doctor.visit(str(env.root()), time.time())
+    site = doctor.visit(roots.find(env.named_root), time.time())
     found = doctor.examine(site)
     errors, warnings = (sum(finding.level == level for finding in found) for level in ("error", "warning"))
     if env.json:

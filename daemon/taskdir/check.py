@@ -1,0 +1,181 @@
+"""``taskdir check``: the log by itself, then everything else against it (SPEC section 10.7). Changes nothing.
+
+With a daemon running, what the directories show may lag one pass behind: then a finding counts only if a second look,
+one scan later, has it too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from taskdir import compare, facts, logread
+from taskdir.audit import Audit, Finding, damage_finding
+from taskdir.errors import Missing
+from taskdir.facts import Progress
+from taskdir.index import Index, open_for_reading
+from taskdir.logread import Follower, Mark, Reader
+from taskdir.places import Places
+
+INDEX = ".taskdir/index.sqlite"
+
+
+@dataclass(slots=True)
+class Report:
+    """What came out: findings, remarks for people, and how much was read; ``pruned`` records were taken by readers."""
+
+    findings: list[Finding] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    events: int = 0
+    tasks: int = 0
+    records: int = 0
+    pruned: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything worse than a warning was found."""
+        return any(finding.level == "error" for finding in self.findings)
+
+
+def check_files(paths: list[str], progress: Progress) -> Report:
+    """Check log segments by themselves, wherever they lie. What comes before the first of them is taken on trust."""
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        raise Missing("no-file", "there is no such log file", path=missing[0])
+    files = sorted((logread.first_seq(path), path) for path in paths)
+    files = [one for one in files if one[0]] + [one for one in files if not one[0]]
+    start = logread.mark_before(files[:1], files[0][0])
+    audit, reader, told = Audit(files, whole=start.seq == 0), Reader(files, start), 0
+    for batch in reader.batches():
+        audit.take(batch)
+        progress(batch.mark.offset - told if batch.mark.offset > told else batch.mark.offset)
+        told = batch.mark.offset
+    report = Report(audit.findings, events=reader.mark.seq - start.seq, tasks=audit.counts["accepted"])
+    if start.seq:
+        report.remarks.append(f"the log starts at seq {start.seq + 1}: what came before, and states, went unchecked")
+    if reader.damage is not None:
+        report.findings.append(damage_finding(reader.damage))
+    if not report.findings and start.seq == 0:
+        report.findings += audit.books()
+    audit.index.close()
+    return report
+
+
+def check_root(root: str, progress: Progress, pause: Callable[[float], None]) -> Report:
+    """Check a root. ``pause`` waits so many seconds; it is called when a running daemon gets a second chance."""
+    check = _Check(Places(root), progress)
+    try:
+        return check.run(pause)
+    finally:
+        check.close()
+
+
+class _Check:
+    """One check of one root."""
+
+    def __init__(self, places: Places, progress: Progress) -> None:
+        self._places, self._progress = places, progress
+        self._follower = Follower(places.root)
+        self._audit = Audit(logread.segments(places.root))
+        self._live = facts.is_live(places)
+        self._settings, self._bad_settings = facts.read_settings(places)
+
+    def run(self, pause: Callable[[float], None]) -> Report:
+        """Return what is found."""
+        index = self._read_log()
+        report = Report(list(self._audit.findings))
+        damage = self._follower.damage
+        if damage is not None and not damage.torn:
+            report.findings.append(damage_finding(damage))
+        if report.failed:
+            report.remarks.append("the log comes first: nothing else was compared with it")
+        else:
+            report.findings += self._audit.books() + index
+            report.findings += self._look_twice(pause, report)
+        report.events, report.tasks = self._follower.mark.seq, self._audit.counts["accepted"]
+        report.findings = [replace(each, file=self._relative(each.file)) for each in report.findings]
+        if report.failed and self._audit.running and not self._live:
+            said = "no daemon runs, and the last one was cut short: the first pass of the next one may mend this"
+            report.remarks.append(said)
+        return report
+
+    def close(self) -> None:
+        """Let go of the replay."""
+        self._audit.index.close()
+
+    def _read_log(self) -> list[Finding]:
+        """Replay the log; on the way, where the index stands, compare the two. Returns the index's findings."""
+        kept = open_for_reading(self._places.index)
+        if kept is None or kept.mark.seq == 0:
+            self._take_news()
+            return []
+        try:
+            return self._read_past(kept, kept.mark)
+        finally:
+            kept.close()
+
+    def _read_past(self, kept: Index, mark: Mark) -> list[Finding]:
+        found: list[Finding] | None = None
+        at = Mark()
+        for batch in self._follower.news():
+            self._audit.take(batch)
+            self._progress(batch.mark.offset - (at.offset if at.first == batch.mark.first else 0))
+            at = batch.mark
+            if found is None and at.seq >= mark.seq:
+                same = (at.seq, at.hash) == (mark.seq, mark.hash)
+                ahead = Finding("index-ahead", f"the index knows another line {mark.seq} than the log", INDEX)
+                found = compare.indexes(kept, self._audit.index) if same else [ahead]
+        if found is None:
+            return [Finding("index-ahead", f"the index knows seq {mark.seq}, the log ends at {at.seq}", INDEX)]
+        return found
+
+    def _take_news(self) -> None:
+        self._audit.name(logread.segments(self._places.root))
+        for batch in self._follower.news():
+            self._audit.take(batch)
+
+    def _look_twice(self, pause: Callable[[float], None], report: Report) -> list[Finding]:
+        """Compare the directories; with a daemon running, return only what is still there one scan later."""
+        first = self._look(report)
+        if not self._live or not first:
+            return first
+        pause(2 * self._settings.scan_seconds)
+        self._take_news()
+        self._live = facts.is_live(self._places)
+        again = set(self._look(report))
+        return [each for each in first if each in again]
+
+    def _look(self, report: Report) -> list[Finding]:
+        found: list[Finding] = []
+        for _ in range(5):
+            mark = self._follower.mark
+            look = compare.take_look(
+                self._places,
+                synced=self._synced(),
+                live=self._live,
+                window=None if self._bad_settings else self._settings.window,
+            )
+            self._take_news()
+            found = list(compare.directories(self._audit.index, look, self._audit.refused))
+            report.records = len(look.done) + len(look.failed)
+            if not found or self._follower.mark == mark:
+                break  # else the log moved while we looked: a difference may be our own
+        if self._follower.damage is not None:
+            found.append(damage_finding(self._follower.damage))
+        ended = next(self._audit.index.rows("SELECT count(*) FROM tasks WHERE final IS NOT NULL"))[0]
+        report.pruned = max(0, int(ended) - report.records)
+        return found
+
+    def _synced(self) -> int:
+        index = open_for_reading(self._places.index)
+        if index is None:
+            return 0
+        try:
+            return int(index.meta("records_synced") or 0)
+        finally:
+            index.close()
+
+    def _relative(self, path: str) -> str:
+        inside = path.startswith(self._places.root + os.sep)
+        return os.path.relpath(path, self._places.root) if inside else path

@@ -1,0 +1,65 @@
+"""What the daemon says while it runs: lines for people or JSON lines for programs, on stderr.
+
+The journal is the truth; these lines are a courtesy, and may be lost.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+from taskdir.documents import timestamp
+
+FORMATS = ("text", "json")
+
+TOLD = frozenset({"started", "stopped", "rejected", "refused", "late", "breach", "failed"})
+"""Events that are told unasked; the others only when asked for (-v)."""
+
+
+class _Lines(logging.Formatter):
+    """``12:30:01 rejected file=b.json``"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        said = f"{timestamp(record.created)[:19]}Z {level}{record.getMessage()} {fields}".rstrip()
+        return f"{said}\n{self.formatException(record.exc_info)}" if record.exc_info else said
+
+
+class _Json(logging.Formatter):
+    """``{"time": …, "level": "info", "message": "rejected", "file": "b.json"}``"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {"time": timestamp(record.created), "level": record.levelname.lower(), "message": record.getMessage()}
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told | _fields(record), default=str)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = getattr(record, "fields", {})
+    return fields
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not hasattr(record, "fields") or record.getMessage() in TOLD
+
+
+def start(form: str = "text", *, all_events: bool = False) -> logging.Handler:
+    """Send what taskdir logs to stderr, as ``form`` says; returns the handler, for ``stop``."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if form == "json" else _Lines())
+    if not all_events:
+        handler.addFilter(_is_told)
+    logger = logging.getLogger("taskdir")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    return handler
+
+
+def stop(handler: logging.Handler) -> None:
+    """Take the handler away again."""
+    logging.getLogger("taskdir").removeHandler(handler)
