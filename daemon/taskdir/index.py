@@ -60,7 +60,7 @@ class Index:
     """The open index. Reading methods return plain values; ``apply`` is the only writer of facts."""
 
     def __init__(self, path: str, *, db: sqlite3.Connection | None = None) -> None:
-        """Open or make the index at ``path`` (":memory:" works too). What is of another layout, or no index, is made anew."""
+        """Open or make the index at ``path`` (":memory:" works too). What is of another layout is made anew."""
         self.path = path
         self._db = db or self._connect()
         if db is not None:

@@ -230,14 +230,17 @@ class Follower:
 
     def news(self) -> Iterator[Batch]:
         """Yield each batch after ``mark``; ``damage`` tells afterwards why it stopped, if it did."""
-        for _ in range(2):  # a rotation between listing and opening looks like damage: list once more
-            reader = Reader(segments(self._root), self.mark)
+        tries = 0
+        while tries < 2:  # a rotation between listing and opening looks like damage; then another try gets further
+            before = self.mark
+            reader = Reader(segments(self._root), before)
             for batch in reader.batches():
                 self.mark = batch.mark
                 yield batch
             self.damage = reader.damage
             if self.damage is None:
                 return
+            tries = tries + 1 if self.mark == before else 0
 
 
 def mark_before(files: list[tuple[int, str]], seq: int) -> Mark:

@@ -34,8 +34,8 @@ def problem(pattern: str) -> str | None:
                 return "look-around or flags"
             open_groups.append(False)
         elif kind == "close":
-            if not open_groups:
-                return "an unopened group"
+            if not open_groups or previous == "open":
+                return "an unopened or empty group"
             atom_unbounded = open_groups.pop()
             if atom_unbounded and open_groups:
                 open_groups[-1] = True

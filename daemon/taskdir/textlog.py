@@ -17,6 +17,9 @@ FORMATS = ("text", "json")
 TOLD = frozenset({"started", "stopped", "rejected", "refused", "late", "breach", "failed"})
 """Events that are told unasked; the others only when asked for (-v)."""
 
+_LOGGERS = {"taskdir": logging.INFO, "watchdog": logging.ERROR}
+"""Watchdog warns of events that come while it stops; they are none of ours any more."""
+
 
 class _Lines(logging.Formatter):
     """``12:30:01 rejected file=b.json``"""
@@ -53,13 +56,15 @@ def start(form: str = "text", *, all_events: bool = False) -> logging.Handler:
     handler.setFormatter(_Json() if form == "json" else _Lines())
     if not all_events:
         handler.addFilter(_is_told)
-    logger = logging.getLogger("taskdir")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    for name, level in _LOGGERS.items():
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = False
     return handler
 
 
 def stop(handler: logging.Handler) -> None:
     """Take the handler away again."""
-    logging.getLogger("taskdir").removeHandler(handler)
+    for name in _LOGGERS:
+        logging.getLogger(name).removeHandler(handler)

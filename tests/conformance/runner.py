@@ -1,4 +1,4 @@
-"""Plays scenario vectors: file operations on a fresh root, a daemon with a clock of its own, the whole tree after each step.
+"""Plays scenario vectors: file operations on a fresh root, a daemon with a clock of its own, the tree after each step.
 
 A scenario is data (vectors/scenario-vector.schema.json). Every operation is what an agent, an operator or time can do;
 the daemon is told when to make its passes, so nothing here waits. Another implementation needs its own ``Stage.daemon``
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from conformance.matching import compare_events, compare_tree
 from taskdir import logread
 from taskdir.daemon import Daemon
 from taskdir.documents import Now, timestamp
@@ -232,64 +233,9 @@ def play(scenario: Step, root: Path, check: Callable[[Stage], None] | None = Non
                 return [f"step {number} ({step['say']}):", *found, *_last_words(stage)]
             if check is not None:
                 check(stage)
-        return list(_compare_events(scenario["events"], events_of(stage.root)))
+        return list(compare_events(scenario["events"], events_of(stage.root)))
     finally:
         stage.close()
-
-
-def compare_tree(expected: dict[str, Any], found: Tree) -> list[str]:
-    """Compare a whole tree, names and contents."""
-    faults = [f"  {name}: not there" for name in expected if name not in found]
-    faults += [f"  {name}: not expected there" for name in found if name not in expected]
-    for name in expected.keys() & found.keys():
-        faults += (f"  {name}{fault}" for fault in _compare_file(expected[name], found[name]))
-    return sorted(faults)
-
-
-def _compare_file(pattern: Any, path: Path) -> Iterator[str]:
-    special = "symlink" if path.is_symlink() else "fifo" if path.is_fifo() else "directory" if path.is_dir() else ""
-    wanted = pattern.get("$is", "") if isinstance(pattern, dict) else ""
-    if special != wanted and not (special == "directory" and pattern == "*"):
-        yield f": is {special or 'a regular file'}"
-    elif isinstance(pattern, dict) and "$text" in pattern:
-        if path.read_text() != pattern["$text"]:
-            yield f": holds {path.read_text()[:200]!r}"
-    elif isinstance(pattern, dict) and "$lines" in pattern:
-        if (lines := path.read_bytes().count(b"\n")) != pattern["$lines"]:
-            yield f": has {lines} lines"
-    elif pattern != "*" and not special:
-        yield from _compare(pattern, json.loads(path.read_bytes()), "")
-
-
-def _compare(pattern: Any, value: Any, at: str) -> Iterator[str]:
-    """Compare a value with a pattern: objects may have more members, "*" is anything."""
-    if pattern == "*":
-        return
-    if isinstance(pattern, dict) and "$equals" in pattern:
-        if value != pattern["$equals"]:
-            yield f" {at}: {value!r}"
-    elif isinstance(pattern, dict) and isinstance(value, dict):
-        for name, inner in pattern.items():
-            absent = inner == {"$absent": True}
-            if (name in value) is absent:
-                yield f" {at}/{name}: {'there' if absent else 'absent'}"
-            elif not absent:
-                yield from _compare(inner, value[name], f"{at}/{name}")
-    elif isinstance(pattern, list) and isinstance(value, list) and len(pattern) == len(value):
-        for number, pair in enumerate(zip(pattern, value, strict=True)):
-            yield from _compare(*pair, f"{at}/{number}")
-    elif pattern != value or isinstance(pattern, bool) is not isinstance(value, bool):
-        yield f" {at}: {value!r}"
-
-
-def _compare_events(expected: list[Any], found: list[Step]) -> Iterator[str]:
-    patterns = [{"event": each} if isinstance(each, str) else each for each in expected]
-    names = [event["event"] for event in found]
-    if [pattern["event"] for pattern in patterns] != names:
-        yield f"events: {json.dumps(names)}"
-        return
-    for pattern, event in zip(patterns, found, strict=True):
-        yield from (f"event {event['seq']}, {event['event']}:{fault}" for fault in _compare(pattern, event, ""))
 
 
 def _last_words(stage: Stage) -> Iterator[str]:

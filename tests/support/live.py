@@ -114,7 +114,7 @@ class Root:
         home = self.path / "claimed" / agent
         home.mkdir(exist_ok=True)
         while True:
-            name = until(lambda: self.offered(queue), f"an offer in {queue}")[0]
+            name: str = until(lambda: self.offered(queue), f"an offer in {queue}")[0]
             try:
                 os.rename(self.path / "ready" / queue / name, home / name)
                 return home / name

@@ -459,3 +459,22 @@ def test_progress_comes_to_the_size_of_the_log(world: World) -> None:
 def test_an_empty_root_is_clean(tmp_path: Path) -> None:
     fresh = World(tmp_path, Countdown())
     assert look(fresh.root, no_pause).findings == []
+
+
+def test_a_log_that_is_rotated_while_it_is_read(world: World) -> None:
+    """The reader has listed the segments already: it lists again, as often as that brings it further."""
+    follower = logread.Follower(str(world.root))
+    news = follower.news()
+    seqs = [event["seq"] for event in next(news).events]
+    for number in range(20, 40):
+        world.write(f"inbox/t{number}.json", {"type": "echo", "input": "x" * 1500})
+        world.passes()
+    for batch in news:
+        seqs += [event["seq"] for event in batch.events]
+        if seqs[-1] < 100:
+            world.write(f"inbox/n{seqs[-1]}.json", {"type": "echo", "input": "x" * 1500})
+            world.passes()
+    assert follower.damage is None
+    assert seqs == list(range(1, follower.mark.seq + 1))
+    assert world.daemon is not None
+    assert follower.mark.seq == world.daemon.index.mark.seq

@@ -459,7 +459,9 @@ def test_validate_names_the_line(world: World, verb: Verb) -> None:
     assert (code, out.startswith(f"{copy}:4: /event: ")) == (65, True)
 
 
-@pytest.mark.parametrize(("make", "code"), [(os.mkfifo, "not-regular"), (os.mkdir, "not-regular"), (None, "unreadable")])
+@pytest.mark.parametrize(
+    ("make", "code"), [(os.mkfifo, "not-regular"), (os.mkdir, "not-regular"), (None, "unreadable")]
+)
 def test_validate_what_is_no_file(make: Callable[[Path], object] | None, code: str, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     if make is not None:
@@ -542,7 +544,7 @@ def test_run_once_works_until_nothing_changes(tmp_path: Path) -> None:
     done = taskdir("run", "--once", root=root.path)
     assert (done.returncode, done.stdout) == (0, "")
     assert root.names("ready/default") == ["5-000000000003.a.1.json"]
-    told = [line.split()[1] for line in done.stderr.splitlines()]
+    told = [line.split()[1] for line in done.stderr.splitlines() if " warning: " not in line]
     assert told == ["started", "rejected", "stopped"], "what matters to people is told unasked"
     assert "file=b.json" in done.stderr
 
@@ -551,10 +553,11 @@ def test_run_tells_every_event_when_asked_and_as_json(tmp_path: Path) -> None:
     root = Root(tmp_path / "root")
     root.put("inbox/a.json", {"type": "echo"})
     done = taskdir("run", "--once", "-v", "--log-format", "json", root=root.path)
-    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    every = [json.loads(line) for line in done.stderr.splitlines()]
+    lines = [line for line in every if line["level"] == "info"]  # the file system may give reason for a warning
     assert [line["message"] for line in lines] == ["started", "contract", "accepted", "stopped"]
     assert lines[2]["id"] == "a"
-    assert all(line["level"] == "info" and line["time"].endswith("Z") for line in lines)
+    assert all(line["time"].endswith("Z") for line in every)
 
 
 def test_a_second_daemon_is_told_who_runs(tmp_path: Path) -> None:
