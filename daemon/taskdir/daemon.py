@@ -112,7 +112,7 @@ class Daemon:
         if not self._record(events, now):
             return False
         self._records.note(events)
-        self._records.publish()
+        self._records.publish(now.seconds)
         self._view.publish(seen)
         woken = self.index.wake(now.seconds)
         moved = self._window.reconcile(seen, self.settings)

@@ -211,6 +211,11 @@ class Disk:
         finally:
             os.close(fd)
 
+    def sync_all(self) -> None:
+        """Wait until everything that was written is on its device (Linux waits; POSIX need not)."""
+        self._hook("sync", "")
+        os.sync()
+
     def sync_dir(self, path: str) -> None:
         """Make the names in a directory durable."""
         self._hook("fsync", path)

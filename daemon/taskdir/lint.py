@@ -31,11 +31,13 @@ def lint(schema: Any, pointer: str = "") -> Invalid | None:
 
 
 def _problems(schema: Any, whole: Any, at: str) -> Iterator[Invalid]:
-    if isinstance(schema, bool):
-        return
-    if not isinstance(schema, dict):
+    if isinstance(schema, dict):
+        yield from _object(schema, whole, at)
+    elif not isinstance(schema, bool):
         yield Invalid("schema-invalid", "a schema is an object, true or false", pointer=at)
-        return
+
+
+def _object(schema: dict[str, Any], whole: Any, at: str) -> Iterator[Invalid]:
     if schema.get("uniqueItems") is True and not _is_count(schema.get("maxItems"), _UNIQUE_LIMIT):
         yield Invalid(
             "schema-keyword",
@@ -53,9 +55,9 @@ def _keyword(keyword: str, value: Any, whole: Any, at: str) -> Iterator[Invalid]
     elif keyword in _LISTS:
         if not isinstance(value, list) or not value:
             yield _wrong(at, "a list of schemas")
-            return
-        for number, item in enumerate(value):
-            yield from _problems(item, whole, f"{at}/{number}")
+        else:
+            for number, item in enumerate(value):
+                yield from _problems(item, whole, f"{at}/{number}")
     elif keyword in _MAPS:
         yield from _map(keyword, value, whole, at)
     elif keyword == "$ref":
@@ -80,20 +82,18 @@ def _keyword(keyword: str, value: Any, whole: Any, at: str) -> Iterator[Invalid]
 def _map(keyword: str, value: Any, whole: Any, at: str) -> Iterator[Invalid]:
     if not isinstance(value, dict):
         yield _wrong(at, "an object of schemas")
-        return
-    for name, item in value.items():
-        below = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
-        if keyword == "patternProperties":
-            yield from _pattern(name, below)
-        yield from _problems(item, whole, below)
+    else:
+        for name, item in value.items():
+            below = f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+            if keyword == "patternProperties":
+                yield from _pattern(name, below)
+            yield from _problems(item, whole, below)
 
 
 def _ref(value: Any, whole: Any, at: str) -> Iterator[Invalid]:
     if not isinstance(value, str) or not (value == "#" or value.startswith("#/")):
         yield Invalid("schema-ref", "$ref leads outside this schema", pointer=at, expected='"#/…", into this schema')
-        return
-    place = _target(value, whole)
-    if not isinstance(place, dict | bool):
+    elif not isinstance(place := _target(value, whole), dict | bool):
         yield Invalid("schema-ref", "$ref leads nowhere", pointer=at, expected="a place that exists, such as #/$defs/…")
     elif _returns(place, whole, {value}):
         expected = "a $ref that goes down into the value on its way round"

@@ -16,8 +16,10 @@ from taskdir.places import Places
 
 log = logging.getLogger("taskdir")
 
-SYNC_EVERY = 4096
-"""Records: so many may have to be published again after a crash."""
+SYNC_SINGLY = 64
+"""Files: beyond that, one sync of everything is faster than one for each."""
+SYNC_EVERY, SYNC_SECONDS = 4096, 5.0
+"""Records, and seconds: what is published after the last sync point is published again after a crash."""
 
 
 class Records:
@@ -29,6 +31,7 @@ class Records:
         self.due: set[str] = {task.id for task in index.tasks("final > ? ORDER BY final", (self._synced,))}
         self._redriven = {row[0] for row in index.rows("SELECT id FROM redrives")}
         self._unsynced: list[str] = []
+        self._synced_at = float("-inf")
 
     def note(self, events: list[dict[str, object]]) -> None:
         """Take over what a batch ended or brought back."""
@@ -38,8 +41,8 @@ class Records:
             elif event["event"] == "redriven":
                 self._redriven.add(str(event["id"]))
 
-    def publish(self) -> None:
-        """Write every record that is due; one that fails is tried again next time."""
+    def publish(self, now: float) -> None:
+        """Write every record that is due; one that fails is tried again next time. ``now``: the daemon's seconds."""
         for id in sorted(self._redriven):
             task = self._index.task(id)
             if task is not None and task.final is None:
@@ -54,8 +57,9 @@ class Records:
                 log.warning("the record of %s cannot be published yet: %s", id, error)
                 continue
             self.due.discard(id)
-        if len(self._unsynced) >= SYNC_EVERY:
+        if len(self._unsynced) >= SYNC_EVERY or (self._unsynced and now - self._synced_at >= SYNC_SECONDS):
             self.sync()
+            self._synced_at = now
 
     def _write(self, task: Task) -> None:
         path, data = record_path(self._places, task), record_bytes(self._index, task)
@@ -67,8 +71,11 @@ class Records:
         """Put the published records on the device and remember how far that is."""
         if self.due or not self._unsynced:
             return
-        for path in self._unsynced:
-            self._disk.sync_file(path)
+        if len(self._unsynced) > SYNC_SINGLY:
+            self._disk.sync_all()
+        else:
+            for path in self._unsynced:
+                self._disk.sync_file(path)
         for directory in (self._places.done, self._places.failed):
             self._disk.sync_dir(directory)
         self._unsynced.clear()

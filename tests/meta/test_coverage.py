@@ -62,14 +62,15 @@ def test_every_pure_module_has_its_unit_tests() -> None:
 def test_the_pure_row_is_covered_in_full(tmp_path: Path) -> None:
     rcfile, report = tmp_path / "coveragerc", tmp_path / "report.json"
     rcfile.write_text(SETTINGS, encoding="utf-8")
-    run(tmp_path, "coverage", "run", f"--rcfile={rcfile}", "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS.values())
+    pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    run(tmp_path, "coverage", "run", f"--rcfile={rcfile}", *pytest, *TESTS.values())
     run(tmp_path, "coverage", "json", f"--rcfile={rcfile}", "-o", str(report))
     missing = list(gaps(json.loads(report.read_text(encoding="utf-8"))))
     assert not missing, "\n".join(missing)
 
 
 def test_the_measure_sees_a_gap() -> None:
-    whole = {"missing_lines": [], "missing_branches": []}
+    whole: dict[str, list[Any]] = {"missing_lines": [], "missing_branches": []}
     files: dict[str, Any] = dict.fromkeys(SOURCE.values(), whole)
     assert list(gaps({"files": files})) == []
     files[SOURCE["names"]] = {"missing_lines": [7, 9], "missing_branches": [[3, -1]]}

@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Iterator[Root]:
 def reason(root: Root, stem: str) -> dict[str, str]:
     """Wait for the reason beside a refused file."""
     path = f"rejected/{stem}.reason.json"
-    until(lambda: (root.path / path).exists(), path)
+    until((root.path / path).exists, path)
     found: dict[str, str] = root.json(path)
     return found
 

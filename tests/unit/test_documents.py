@@ -49,7 +49,15 @@ def test_stem() -> None:
 
 
 def test_resolve_fills_up_from_the_contract_then_from_the_defaults() -> None:
-    message = {"$schema": "s", "kind": "task", "id": "a", "priority": 3.0, "type": "t", "x-mine": 1, "max_attempts": 2.0}
+    message = {
+        "$schema": "s",
+        "kind": "task",
+        "id": "a",
+        "priority": 3.0,
+        "type": "t",
+        "x-mine": 1,
+        "max_attempts": 2.0,
+    }
     resolved = documents.resolve(message, {"queue": "review", "priority": 9, "lease_seconds": 5})
     assert resolved == history.body(
         type="t", queue="review", priority=3, max_attempts=2, lease_seconds=5, **{"x-mine": 1}
@@ -115,19 +123,28 @@ ENDS: list[tuple[str, dict[str, Any], dict[str, Any], list[dict[str, Any]]]] = [
         {},
         [
             {"event": "returned", **HELD},
-            {"event": "failed", "id": "a", "error": {"code": "returned", "message": "attempt 1 was the last: returned"}},
+            {
+                "event": "failed",
+                "id": "a",
+                "error": {"code": "returned", "message": "attempt 1 was the last: returned"},
+            },
         ],
     ),
     ("expired", {"failures": 1}, {}, [{"event": "expired", **HELD, "delay": 2.0}]),
     ("expired", {"backoff_seconds": 0}, {}, [{"event": "expired", **HELD}]),
-    ("errored", {}, {"error": ERROR, "retry": True}, [{"event": "errored", **HELD, "error": ERROR, "retry": True, "delay": 1.0}]),
+    (
+        "errored",
+        {},
+        {"error": ERROR, "retry": True},
+        [{"event": "errored", **HELD, "error": ERROR, "retry": True, "delay": 1.0}],
+    ),
     (
         "errored",
         {},
         {"error": ERROR, "retry": False, "final": True},
         [{"event": "errored", **HELD, "error": ERROR, "retry": False}, {"event": "failed", "id": "a", "error": ERROR}],
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("event", "before", "fields", "events"), ENDS)

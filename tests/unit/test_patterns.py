@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Callable
 
 import jsonschema_rs
 import pytest
@@ -63,9 +64,31 @@ BAD = [
     ("(" * 490 + "a" + ")" * 490, "no regular expression"),
 ]
 GOOD = [
-    "", "a|b", "|", "^a$", "a+b*c?", "(a+)?", "(?:a+)b", "(ab)+", "(a{2})+", "a{2}", "a{2,}", "a{2,3}", "(|a)", ".",
-    r"\.\\\^\$\|\?\*\+\(\)\[\]\{\}\/\-", r"\n\r\t", "[a-z]", "[^a-z]", r"[\]\[]", "[-a]", "[a-]", "[a$^|(){}*+?.]", "[$]", "(a|b)*",
-]  # fmt: skip
+    "",
+    "a|b",
+    "|",
+    "^a$",
+    "a+b*c?",
+    "(a+)?",
+    "(?:a+)b",
+    "(ab)+",
+    "(a{2})+",
+    "a{2}",
+    "a{2,}",
+    "a{2,3}",
+    "(|a)",
+    ".",
+    r"\.\\\^\$\|\?\*\+\(\)\[\]\{\}\/\-",
+    r"\n\r\t",
+    "[a-z]",
+    "[^a-z]",
+    r"[\]\[]",
+    "[-a]",
+    "[a-]",
+    "[a$^|(){}*+?.]",
+    "[$]",
+    "(a|b)*",
+]
 
 
 @pytest.mark.parametrize(("pattern", "why"), BAD, ids=lambda part: part[:20])
@@ -76,12 +99,13 @@ def test_not_on_the_safe_list(pattern: str, why: str) -> None:
 @pytest.mark.parametrize("pattern", GOOD)
 def test_on_the_safe_list(pattern: str) -> None:
     assert patterns.problem(pattern) is None
-    assert foreign(pattern, "a") == ours(pattern, "a")
+    assert foreign(pattern)("a") == ours(pattern, "a")
 
 
 @pytest.mark.parametrize(
-    ("pattern", "ours"), [("^a$", r"^a\Z"), ("[$]", "[$]"), (r"\$$", r"\$\Z"), ("(a$|b)", r"(a\Z|b)"), (r"[\]$]", r"[\]$]")]
-)  # fmt: skip
+    ("pattern", "ours"),
+    [("^a$", r"^a\Z"), ("[$]", "[$]"), (r"\$$", r"\$\Z"), ("(a$|b)", r"(a\Z|b)"), (r"[\]$]", r"[\]$]")],
+)
 def test_the_end_is_the_very_end(pattern: str, ours: str) -> None:
     assert patterns.for_python(pattern) == ours
 
@@ -90,9 +114,9 @@ def ours(pattern: str, text: str) -> bool:
     return re.search(patterns.for_python(pattern), text) is not None
 
 
-def foreign(pattern: str, text: str) -> bool:
-    """Ask an engine that is not Python's; it raises when it cannot read the pattern."""
-    return jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid(text)
+def foreign(pattern: str) -> Callable[[str], bool]:
+    """Give a pattern to an engine that is not Python's; it raises when it cannot read it."""
+    return jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid
 
 
 ATOMS = st.sampled_from(["a", "b", "-", " ", ".", "[ab]", "[^a]", "[$-]", r"[\]b]", r"\$", r"\.", r"\n", r"\\"])
@@ -111,17 +135,19 @@ ANY = st.text(st.sampled_from(r"\[](){}^$|?*+.,-:=!<>&~0123abn" + "\n"), max_siz
 TEXTS = st.lists(st.text(st.sampled_from("ab$.-\\\n ]"), max_size=8), min_size=1, max_size=8)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(BUILT, TEXTS)
 def test_a_safe_pattern_means_the_same_to_a_foreign_engine(pattern: str, texts: list[str]) -> None:
     assume(patterns.problem(pattern) is None)
+    theirs = foreign(pattern)
     for text in [*texts, *(text + "\n" for text in texts)]:
-        assert ours(pattern, text) == foreign(pattern, text), text
+        assert ours(pattern, text) == theirs(text), text
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(ANY, TEXTS)
 def test_whatever_passes_can_be_read_by_both(pattern: str, texts: list[str]) -> None:
     if patterns.problem(pattern) is None:
+        theirs = foreign(pattern)
         for text in texts:
-            assert ours(pattern, text) == foreign(pattern, text), text
+            assert ours(pattern, text) == theirs(text), text
