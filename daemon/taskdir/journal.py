@@ -63,7 +63,7 @@ class Journal:
     def _replay(self, batch: Batch, replay: Callable[[Batch], None]) -> None:
         try:
             replay(batch)
-        except (lifecycle.IllegalEvent, KeyError) as error:
+        except (lifecycle.IllegalEvent, KeyError, ValueError) as error:
             raise LogDamaged(
                 "log-event",
                 f"an event up to seq {batch.mark.seq} breaks the rules of the log: {error}",

@@ -176,6 +176,8 @@ class Reader:
         last_end = self._last_end(path, offset)
         closed = os.path.basename(os.path.dirname(os.path.abspath(path))) == OLD
         torn = path == self._files[-1][1] and not closed and last_end <= batch_first and code != "log-segment"
+        if code == "log-chain" and self._expect == last_end:
+            torn = False  # no lost block makes a whole line with another prev: the line before it was changed
         self.damage = Damage(code, message, path, line, self._expect, offset, torn)
 
     def _last_end(self, path: str, offset: int) -> int:

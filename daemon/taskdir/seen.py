@@ -65,11 +65,12 @@ class Holding:
 class Seen:
     """Everything that one pass looked at.
 
-    ``agents`` are the directories in claimed/. ``gone`` are live claims of which neither task nor result is there: the
-    listing succeeded and a direct look said ENOENT; of any other claim that is not in ``holdings`` nothing may be
-    concluded. ``ready`` maps queue → name → signature; ``strange`` are the (queue, name)
-    in it that this daemon did not publish, ``changed`` the names of offers that are not as they were published. ``first``: the first pass since the daemon started.
-    ``leftovers`` are notes and refusals beside which neither task nor result lies. ``more``: papers were left for the next pass. ``blind``: some directory in claimed/ could not be listed.
+    ``agents`` are the directories in claimed/. ``gone`` are live claims of which neither task nor result is there:
+    the listing succeeded and a direct look said ENOENT; of any other claim that is not in ``holdings`` nothing may be
+    concluded. ``ready`` maps queue → name → signature; ``strange`` are the (queue, name) in it that this daemon did
+    not publish, ``changed`` the names of offers that are not as they were published. ``first``: the first pass since
+    the daemon started. ``leftovers`` are notes and refusals beside which neither task nor result lies. ``more``:
+    papers were left for the next pass. ``blind``: some directory in claimed/ could not be listed.
     """
 
     messages: list[Paper] = field(default_factory=list)

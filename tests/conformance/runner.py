@@ -40,22 +40,12 @@ class Clock:
         return Now(self.seconds, timestamp(self.seconds + self.set_by))
 
 
-class Stage:
-    """One root, its daemon if it runs, and the operations."""
+class Files:
+    """A root, and what anybody may do to the files in it."""
 
-    def __init__(self, root: Path, scenario: Step) -> None:
-        self.root, self.clock = root, Clock()
-        self._held: dict[str, int] = {}
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self._tick = itertools.count(1)
-        self._settings = {"protocol": 1, **scenario.get("settings", {})}
-        self._running: Daemon | None = None
-        for path in Places(str(root)).public():
-            os.makedirs(path)
-        (root / "taskdir.json").write_text(json.dumps(self._settings))
-        for type, contract in scenario.get("contracts", {"echo": {}}).items():
-            (root / "contracts" / f"{type}.json").write_text(json.dumps(contract))
-        self.daemon({"daemon": "start"})
-        self.rest()
 
     def do(self, operation: Step) -> None:
         """Carry out one operation; its first member says which."""
@@ -111,6 +101,29 @@ class Stage:
 
     def chmod(self, op: Step) -> None:
         os.chmod(self.root / op["chmod"], int(op["mode"], 8))
+
+    def _stamp(self, path: Path) -> None:
+        """Give a file a time that it never had: two changes within one tick of the kernel's clock must differ."""
+        at = 1_000_000_000 + next(self._tick)
+        os.utime(path, (at, at))
+
+
+class Stage(Files):
+    """One root, its daemon if it runs, and what time and the daemon do there."""
+
+    def __init__(self, root: Path, scenario: Step) -> None:
+        super().__init__(root)
+        self.clock = Clock()
+        self._held: dict[str, int] = {}
+        self._settings = {"protocol": 1, **scenario.get("settings", {})}
+        self._running: Daemon | None = None
+        for path in Places(str(root)).public():
+            os.makedirs(path)
+        (root / "taskdir.json").write_text(json.dumps(self._settings))
+        for type, contract in scenario.get("contracts", {"echo": {}}).items():
+            (root / "contracts" / f"{type}.json").write_text(json.dumps(contract))
+        self.daemon({"daemon": "start"})
+        self.rest()
 
     def hold(self, op: Step) -> None:
         """Lock a file, as an agent that holds its claim does."""
@@ -173,11 +186,6 @@ class Stage:
             os.close(fd)
         if self._running is not None:
             self._running.close()
-
-    def _stamp(self, path: Path) -> None:
-        """Give a file a time that it never had: two changes within one tick of the kernel's clock must differ."""
-        at = 1_000_000_000 + next(self._tick)
-        os.utime(path, (at, at))
 
     def tree(self) -> Tree:
         """Return every visible file and every empty directory that is not always there."""

@@ -114,3 +114,30 @@ def test_scenario(scenario: dict[str, Any], tmp_path: Path) -> None:
         told = [(event.get("reason") or event.get("error"), event.get("code")) for event in events]
         codes = {found for said, found in told} | {said["code"] for said, _ in told if isinstance(said, dict)}
         assert scenario["code"] in codes | {said for said, _ in told if isinstance(said, str)}
+
+
+OFFER = "ready/default/5-000000000003.a.1.json"
+PLANTED = {
+    "a file is missing": ({"tree": {OFFER: "*", "done/a.json": "*"}}, "done/a.json: not there"),
+    "a file too many": ({"tree": {}}, f"{OFFER}: not expected there"),
+    "a wrong value": ({"tree": {OFFER: {"input": [1, "*"]}}}, f"{OFFER} /input: [1]"),
+    "true is not 1": ({"tree": {OFFER: {"attempt": True}}}, f"{OFFER} /attempt: 1"),
+    "more than exactly that": ({"tree": {OFFER: {"context": {}, "input": {"$equals": []}}}}, f"{OFFER} /input: [1]"),
+    "what should be absent": ({"tree": {OFFER: {"type": {"$absent": True}}}}, f"{OFFER} /type: there"),
+    "another kind of file": ({"tree": {OFFER: {"$is": "fifo"}}}, f"{OFFER}: is a regular file"),
+    "an event is missing": ({"events": ["started", "accepted"]}, 'events: ["started", "contract", "accepted"]'),
+    "a wrong event": (
+        {"events": ["started", "contract", {"event": "accepted", "id": "b"}]},
+        "event 3, accepted: /id: 'a'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "fault"), PLANTED.values(), ids=PLANTED)
+def test_the_runner_sees_what_is_planted(change: dict[str, Any], fault: str, tmp_path: Path) -> None:
+    step = {"say": "x", "do": [{"write": "inbox/a.json", "json": {"type": "echo", "input": [1]}}], "tree": {OFFER: "*"}}
+    good = {"steps": [step], "events": ["started", "contract", "accepted"]}
+    assert play(good, tmp_path / "good") == []
+    bad = {"steps": [step | {"tree": change.get("tree", step["tree"])}], "events": change.get("events", good["events"])}
+    found = " ".join(play(bad, tmp_path / "bad"))
+    assert fault in found
