@@ -125,7 +125,8 @@ class View:
 
     def _move_to_rejected(self, paper: Paper, stored: str, seq: int) -> None:
         target = os.path.join(self._places.rejected, stored)
-        source: str | None = paper.path if paper.special else self._take_over(paper)
+        known = not paper.special or paper.shape is not None
+        source = self._take_over(paper) if known else paper.path
         if source is None or not os.path.lexists(source):
             return
         if os.path.lexists(target) and _sha256(target) != paper.sha256:
@@ -181,6 +182,9 @@ def _holder(task: Task) -> Slot:
 def _sha256(path: str) -> str | None:
     """Hash a regular file; None when it is gone or something else."""
     try:
-        return hashlib.sha256(read_regular(path, 1 << 30)).hexdigest()
-    except (OSError, NotRegular, TooLarge):
+        return hashlib.sha256(read_regular(path, 1 << 24)).hexdigest()
+    except TooLarge:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, NotRegular):
         return None

@@ -62,7 +62,9 @@ class Damage(Files):
             return data.replace(old, new, 1)
 
         if "line" in op:
-            self._edit(op["replace"], lambda lines: lines.__setitem__(_place(op, lines), change(lines[_place(op, lines)])))
+            self._edit(
+                op["replace"], lambda lines: lines.__setitem__(_place(op, lines), change(lines[_place(op, lines)]))
+            )
         else:
             path = self.root / op["replace"]
             path.write_bytes(change(path.read_bytes()))
