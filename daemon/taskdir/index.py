@@ -276,7 +276,7 @@ class Index:
 
 def open_for_reading(path: str) -> Index | None:
     """Open an index as it is at this instant, without leaving anything beside it; None when there is none to read."""
-    mode = "mode=ro" if os.path.exists(path + "-wal") else "immutable=1"
+    mode = "mode=ro" if os.path.exists(path + "-wal") else "mode=ro&immutable=1"
     try:
         db = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?{mode}", uri=True, isolation_level=None)
         db.execute("BEGIN")

@@ -6,6 +6,7 @@ Withdrawing is an unlink; when it finds nothing, an agent was faster, and the ne
 
 from __future__ import annotations
 
+import logging
 import os
 
 from taskdir import known, names
@@ -18,6 +19,8 @@ from taskdir.places import Places
 from taskdir.seen import Seen, Signature
 from taskdir.settings import Settings
 
+log = logging.getLogger("taskdir")
+
 
 class Window:
     """The writer of ready/. ``published`` remembers each offer's signature, so that a change in place is noticed."""
@@ -25,16 +28,16 @@ class Window:
     def __init__(self, places: Places, disk: Disk, index: Index, catalog: Catalog) -> None:
         self._places, self._disk, self._index, self._catalog = places, disk, index, catalog
         self.published: dict[str, Signature] = {}
-        self._directories: set[str] = set()
 
     def reconcile(self, seen: Seen, settings: Settings) -> bool:
         """Make ready/ show the first tasks of each queue; says whether anything had to change."""
         for queue in settings.all_queues():
             if queue not in seen.ready:
                 self._make_directory(queue)
-        changed = False
+        changed, current = False, set[str]()
         for queue in sorted({*self._index.queues(), *seen.ready}):
             wanted = {task.stem + names.TASK: task for task in self._index.window(queue, settings.window)}
+            current.update(wanted)
             present = seen.ready.get(queue, {})
             for name in present:
                 if name not in wanted and self._is_ours(name):
@@ -49,11 +52,9 @@ class Window:
                         changed |= self._publish(queue, name, task)
                 elif name not in self.published:
                     self.published[name] = present[name]
+        for name in [name for name in self.published if name not in current]:
+            del self.published[name]  # claimed or withdrawn
         return changed
-
-    def forget(self, task: Task) -> None:
-        """Drop the memory of an offer that was claimed or withdrawn."""
-        self.published.pop(task.stem + names.TASK, None)
 
     def _is_ours(self, name: str) -> bool:
         stem = names.parse_stem(name.removesuffix(names.TASK))
@@ -71,10 +72,15 @@ class Window:
             return False
 
     def _publish(self, queue: str, name: str, task: Task) -> bool:
-        self._make_directory(queue)
+        """Publish one offer; says whether it is there. What cannot be written now is tried again in the next pass."""
         path = self._path(queue, name)
         aside = os.path.join(self._places.staging, name)
-        self._disk.publish(path, self._offer_bytes(task), aside=aside)
+        try:
+            self._make_directory(queue)
+            self._disk.publish(path, self._offer_bytes(task), aside=aside)
+        except OSError as error:
+            log.warning("%s: cannot be published yet: %s", path, error)
+            return False
         shape = signature(path)
         if shape is not None:
             self.published[name] = shape
