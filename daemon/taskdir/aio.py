@@ -28,7 +28,7 @@ class AsyncTaskdir:
     async def submit(
         self,
         type: str,
-        input: Any = None,  # noqa: A002
+        input: Any = None,
         *,
         id: str | None = None,
         **fields: Any,

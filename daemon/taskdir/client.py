@@ -40,7 +40,7 @@ class Taskdir:
     def submit(
         self,
         type: str,
-        input: Any = None,  # noqa: A002
+        input: Any = None,
         *,
         id: str | None = None,
         **fields: Any,

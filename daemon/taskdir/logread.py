@@ -155,7 +155,8 @@ class Reader:
                 yield Batch(pending, self.mark)
                 pending, start = [], at
         if pending:
-            self._stop("log-torn", "the last batch has no end", path, 0, start)
+            code = "log-end" if _is_closed(path) else "log-torn"
+            self._stop(code, "the last batch has no end", path, 0, start)
 
     def _line(self, line: bytes) -> tuple[Event, tuple[str, str] | None]:
         if not line.endswith(b"\n"):
@@ -174,8 +175,7 @@ class Reader:
     def _stop(self, code: str, message: str, path: str, line: int, offset: int) -> None:
         batch_first = self.mark.seq + 1
         last_end = self._last_end(path, offset)
-        closed = os.path.basename(os.path.dirname(os.path.abspath(path))) == OLD
-        torn = path == self._files[-1][1] and not closed and last_end <= batch_first and code != "log-segment"
+        torn = path == self._files[-1][1] and not _is_closed(path) and last_end <= batch_first and code != "log-segment"
         if code == "log-chain" and self._expect == last_end:
             torn = False  # no lost block makes a whole line with another prev: the line before it was changed
         self.damage = Damage(code, message, path, line, self._expect, offset, torn)
@@ -191,6 +191,11 @@ class Reader:
                 end = (_parse(line) or {}).get("end", 0)
                 highest = max(highest, end if isinstance(end, int) else 0)
         return highest
+
+
+def _is_closed(path: str) -> bool:
+    """Say whether a segment is closed: only the live one can have a torn tail."""
+    return os.path.basename(os.path.dirname(os.path.abspath(path))) == OLD
 
 
 def line_hash_before(path: str, offset: int) -> str | None:

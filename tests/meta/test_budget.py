@@ -31,7 +31,8 @@ with open(sys.argv[1], "w") as report:
 
 ALLOWED = frozenset(
     "taskdir taskdir.cli taskdir.cli.frame taskdir.client taskdir.clock taskdir.disk taskdir.documents"
-    " taskdir.errors taskdir.gestures taskdir.names taskdir.places taskdir.roots taskdir.strictjson taskdir.rules".split()
+    " taskdir.errors taskdir.gestures taskdir.names taskdir.places taskdir.roots taskdir.rules"
+    " taskdir.strictjson".split()
 )
 """Our own modules that an agent-side verb may load, beside its own."""
 

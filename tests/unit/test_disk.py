@@ -1,4 +1,6 @@
-"""The only hands that change files: what each does, what it returns when it came too late, and that it says so first."""
+"""The only hands that change files: what each does, what it returns when it comes too late, and that it says so first.
+
+Each case runs twice: once as it is, once stopped by the hook before its first operation."""
 
 from __future__ import annotations
 
@@ -58,8 +60,8 @@ SPECIAL: list[tuple[str, Callable[[Path], Any]]] = [
     ("symbolic link", lambda path: path.symlink_to(__file__)),
     ("symbolic link", lambda path: path.symlink_to("nowhere")),
     ("symbolic link", lambda path: path.symlink_to(path)),
-    ("directory", lambda path: path.mkdir()),
-    ("FIFO", lambda path: os.mkfifo(path)),
+    ("directory", Path.mkdir),
+    ("FIFO", os.mkfifo),
     ("device or socket", make_socket),
 ]
 
@@ -152,6 +154,7 @@ CASES = {
     "append text, the first": Case({}, lambda d, at: d.append_text(at + "a", DATA), None, ["append a"], {"a": "new"}),
     "sync a file": Case(A, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], A),
     "sync a file, too late": Case({}, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], {}),
+    "sync all": Case(A, lambda d, at: d.sync_all(), None, ["sync "], A),
     "sync a directory": Case({"a/": "755"}, lambda d, at: d.sync_dir(at + "a"), None, ["fsync a"], {"a/": "755"}),
     "the log": Case(
         {},
@@ -185,7 +188,9 @@ def lay(root: Path, here: dict[str, str]) -> None:
 def tree(root: Path) -> dict[str, str]:
     """Show what lies there: files with their content, directories with their mode."""
     return {
-        path.name + ("/" if path.is_dir() else ""): f"{path.stat().st_mode & 0o7777:o}" if path.is_dir() else path.read_text()
+        path.name + ("/" if path.is_dir() else ""): f"{path.stat().st_mode & 0o7777:o}"
+        if path.is_dir()
+        else path.read_text()
         for path in root.iterdir()
     }
 
@@ -301,9 +306,7 @@ def test_without_hard_links_a_rename_must_do(tmp_path: Path, monkeypatch: pytest
         made.link(str(tmp_path / "none"), str(tmp_path / "c"))
 
 
-def test_an_error_of_a_link_that_is_no_lack_of_links_is_raised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_a_link_that_is_no_lack_of_links_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(source: str, target: str, **options: object) -> None:
         raise OSError(errno.EIO, "broken", target)
 

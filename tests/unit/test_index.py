@@ -169,7 +169,7 @@ def test_an_index_that_lags_catches_up(tmp_path: Path, behind: int) -> None:
 
 
 STEPS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99), st.booleans()), min_size=1, max_size=40)
-FIELDS = {
+FIELDS: dict[str, dict[str, Any]] = {
     "claimed": {"agent": "al"},
     "refused": {"sha256": history.SHA, "reason": reason("r")},
     "errored": {"error": ERROR, "retry": True, "delay": 2.0},
@@ -185,7 +185,9 @@ FIELDS = {
 @given(STEPS)
 def test_any_history_replays_to_the_same_facts(steps: list[tuple[int, int, bool]]) -> None:
     """Four tasks go random ways through the table; batch borders fall anywhere."""
-    index, batches, events = Index(":memory:"), [], []
+    index = Index(":memory:")
+    batches: list[Batch] = []
+    events: list[Event] = []
     tasks: dict[str, Any] = {}
     for number, choice, border in [*steps, (0, 0, True)]:
         id, seq = f"t{number}", index.mark.seq + len(events) + 1
@@ -294,7 +296,9 @@ def test_a_replayed_delay_counts_from_the_events_own_time(index: Index) -> None:
     assert index.next_wake() == START + 3 + 8.0
 
 
-@pytest.mark.parametrize(("now", "wake"), [(START + 5, START + 11), (START + 100, START + 11), (START - 900, START - 892)])
+@pytest.mark.parametrize(
+    ("now", "wake"), [(START + 5, START + 11), (START + 100, START + 11), (START - 900, START - 892)]
+)
 def test_no_delay_outlasts_itself_after_a_start(index: Index, now: float, wake: float) -> None:
     """The clock was set back while no daemon ran: what is left is at most the whole delay."""
     apply(index, accepted("a"), claimed("a"), now=None)
@@ -386,8 +390,8 @@ def test_a_refusal_lasts_until_its_file_is_accepted(index: Index) -> None:
 
 
 def test_contracts_by_hash_and_the_last_of_a_type(index: Index) -> None:
-    for hash, contract in (("1", {}), ("2", {"description": "d"}), ("1", {})):
-        apply(index, {"event": "contract", "type": "echo", "sha256": hash, "contract": contract})
+    for sha256, contract in (("1", {}), ("2", {"description": "d"}), ("1", {})):
+        apply(index, {"event": "contract", "type": "echo", "sha256": sha256, "contract": contract})
     assert index.contract("1") == ("echo", {})
     assert index.contract("3") is None
     assert index.last_contract("echo") == ("2", {"description": "d"})

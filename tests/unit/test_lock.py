@@ -1,4 +1,4 @@
-"""Locks that end with their holder, however it ends. The other holder is a real process; it is waited for, not timed."""
+"""Locks that end with their holder, however it ends. The other holder is a process; it is waited for, not timed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints, with the real watchdog. Whatever should be heard is waited for; what should not be heard is shown by a later event.
+"""Hints, with the real watchdog. What should be heard is waited for; what should not is shown by a later event.
 
 Events come in order: once a mark that was made afterwards has passed, all that came before it has been judged.
 """
@@ -10,13 +10,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from watchdog.events import FileSystemEvent
+from watchdog.observers import Observer
 
 from support.live import PATIENCE, until
-from taskdir import watch
 from taskdir.places import Places
 from taskdir.watch import BUSY_PASSES, IDLE_LOOKS, Hints
 
@@ -142,7 +143,7 @@ def test_a_move_right_before_does_not_hold_back_a_message(
         act(here)
         submit(here)
         start = time.monotonic()
-        until(lambda hints=hints: "new.json" in hints.passed, "the message to pass")
+        until(partial(hints.passed.__contains__, "new.json"), "the message to pass")
         best = min(best, time.monotonic() - start)
         hints.close()
         for name in ("inbox/old.json", "ready/default/5.json"):
@@ -209,7 +210,6 @@ def test_a_busy_daemon_looks_instead_of_listening(root: Path, hints: Watched) ->
     assert hints.pace(False, 0.0), "listening, and nothing to be heard"
     submit(root)
     assert not hints.pace(False, PATIENCE)
-    assert hints.wait(0) or "new.json" in hints.passed
 
 
 def test_some_work_between_idle_passes_keeps_listening(root: Path, hints: Watched) -> None:
@@ -231,7 +231,7 @@ def test_without_watching_scanning_goes_on(
     def no_watches(*words: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "inotify watch limit reached")
 
-    monkeypatch.setattr(watch.Observer, "schedule", no_watches)
+    monkeypatch.setattr(Observer, "schedule", no_watches)
     with caplog.at_level(logging.WARNING, logger="taskdir"):
         hints = Hints(str(root))
     assert "changes are seen by scanning only" in caplog.text
