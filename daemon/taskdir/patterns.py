@@ -52,6 +52,11 @@ def problem(pattern: str) -> str | None:
     return "an unclosed group" if open_groups else _unreadable(pattern)
 
 
+def for_rust(pattern: str) -> str:
+    """Rewrite a pattern for Rust's regex: its ``$`` never matches before a newline, and it has no look-ahead."""
+    return pattern.replace(r"$(?!\n)", "$")
+
+
 def for_python(pattern: str) -> str:
     """Rewrite ``$`` for Python's re, whose own also matches before a newline at the end."""
     return "".join(r"\Z" if match[0] == "$" else match[0] for match in _TOKEN.finditer(pattern))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from taskdir import patterns, rules
@@ -89,9 +89,12 @@ class _Rs:
     def __init__(self, schema: Any) -> None:
         import jsonschema_rs
 
-        self._schema = schema
+        self._schema = _rewrite(copy.deepcopy(schema), patterns.for_rust)
+        linear = jsonschema_rs.RegexOptions()  # its default engine takes "b" for a match of b+a?b+ (0.60)
         try:
-            self._validator = jsonschema_rs.validator_for(_with_dialect(schema), offline=True, validate_formats=False)
+            self._validator = jsonschema_rs.validator_for(
+                _with_dialect(self._schema), offline=True, validate_formats=False, pattern_options=linear
+            )
         except (ValueError, jsonschema_rs.ValidationError) as error:
             raise Invalid("schema-invalid", f"the schema cannot be used: {str(error).splitlines()[0][:200]}") from None
 
@@ -121,7 +124,7 @@ class _Py:
         import jsonschema
         import referencing
 
-        rewritten = _rewrite(copy.deepcopy(schema))
+        rewritten = _rewrite(copy.deepcopy(schema), patterns.for_python)
         try:
             jsonschema.Draft202012Validator.check_schema(rewritten)
         except jsonschema.SchemaError as error:
@@ -139,19 +142,19 @@ def _with_dialect(schema: Any) -> Any:
     return dialect | schema if isinstance(schema, dict) else schema
 
 
-def _rewrite(schema: Any, in_map: bool = False) -> Any:
-    """Give every pattern the meaning that the other engines give it (patterns.for_python), in place."""
+def _rewrite(schema: Any, translate: Callable[[str], str], in_map: bool = False) -> Any:
+    """Give every pattern the one meaning that SPEC section 6.3 gives it, in an engine's own words; in place."""
     if isinstance(schema, list):
         for item in schema:
-            _rewrite(item)
+            _rewrite(item, translate)
     elif isinstance(schema, dict):
         for keyword, value in list(schema.items()):
             if not in_map and keyword == "pattern" and isinstance(value, str):
-                schema[keyword] = patterns.for_python(value)
+                schema[keyword] = translate(value)
             elif not in_map and keyword == "patternProperties" and isinstance(value, dict):
-                schema[keyword] = {patterns.for_python(name): _rewrite(item) for name, item in value.items()}
+                schema[keyword] = {translate(name): _rewrite(item, translate) for name, item in value.items()}
             elif in_map or keyword not in ("const", "enum", "default", "examples"):
-                _rewrite(value, in_map=not in_map and keyword in ("properties", "$defs"))
+                _rewrite(value, translate, in_map=not in_map and keyword in ("properties", "$defs"))
     return schema
 
 
@@ -173,7 +176,7 @@ def _verdict(failure: Failure, value: Any, pointer: str) -> Invalid:
         missing = [name for name in wanted or () if name not in found]
         return Invalid(code, f"{_where(at)} lacks {missing[0]!a}", pointer=at, expected=f"the member {missing[0]!a}")
     if failure.keyword == "pattern":
-        wanted = str(wanted).replace(r"\Z", "$")
+        wanted = str(wanted).replace(r"\Z", "$").replace(r"(?!\n)", "")
     expected = f"{failure.keyword} {str(wanted)[:200]}" if wanted is not None else failure.schema.get("description")
     said = _SAID.get(failure.keyword, "is not a value that is allowed here")
     return Invalid(code, f"{_where(at)} {said}", pointer=at, expected=_ascii(expected), hint=rules.hint(code))

@@ -619,7 +619,7 @@ def test_a_batch_does_not_run_on_in_the_next_segment(root: Path) -> None:
     (root / "log.jsonl").write_bytes(lines[2])
     with pytest.raises(LogDamaged) as caught, opened(root):
         pass
-    assert caught.value.code == "log-torn"
+    assert caught.value.code == "log-end"
 
 
 def test_a_torn_first_batch_of_a_segment_is_cut_off(root: Path, old: Path) -> None:

@@ -73,6 +73,14 @@ BAD: list[tuple[Any, str, str]] = [
     ({"title": "t", "$ref": "#/title"}, "schema-ref", "/$ref"),
     ({"$ref": "#"}, "schema-ref", "/$ref"),
     ({"not": {"$ref": "#"}}, "schema-ref", "/not/$ref"),
+    (
+        {
+            "$ref": "#/$defs/a",
+            "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/c"}, "c": {"$ref": "#/$defs/b"}},
+        },
+        "schema-ref",
+        "/$ref",
+    ),
     ({"allOf": [{"if": {"$ref": "#"}}]}, "schema-ref", "/allOf/0/if/$ref"),
     (
         {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [True, {"$ref": "#/$defs/a"}]}}},
