@@ -1,8 +1,8 @@
-"""Regular expressions that every engine reads alike and none can be slowed down with (SPEC section 6.3).
+"""Regular expressions that every engine reads alike and that take no exponential time in any (SPEC section 6.3).
 
 Allowed: literals, escaped punctuation and \\n \\r \\t, ``.``, classes, ``^`` ``$``, groups, ``|``, and ``? * + {m,n}``.
 Refused: \\d \\w \\s \\b (not the same in all engines), back references, look-around in contracts, flags, and a repeated
-group that itself repeats without bound, which takes exponential time in a backtracking engine.
+group that can match in several ways itself, which takes exponential time in a backtracking engine.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def problem(pattern: str) -> str | None:
     """Say in a few words why a pattern is not in the safe list, None when it is."""
     if len(pattern) > 1000 or not pattern.isascii():
         return "longer than 1000 characters or not ASCII"
-    open_groups: list[bool] = []  # for each open group: something in it repeats without bound
-    atom_unbounded = False  # the atom just read is a group with an unbounded repeat inside
+    open_groups: list[bool] = []  # for each open group: it holds a choice or a repeat of no fixed number
+    atom_varies = False  # the atom just read is such a group
     previous = ""
     for match in _TOKEN.finditer(pattern):
         kind, text = match.lastgroup or "", match[0]
@@ -36,18 +36,20 @@ def problem(pattern: str) -> str | None:
         elif kind == "close":
             if not open_groups or previous == "open":
                 return "an unopened or empty group"
-            atom_unbounded = open_groups.pop()
-            if atom_unbounded and open_groups:
+            atom_varies = open_groups.pop()
+            if atom_varies and open_groups:
                 open_groups[-1] = True
         elif kind == "repeat":
-            if why := _repeat(text, previous, atom_unbounded):
+            if why := _repeat(text, previous, atom_varies):
                 return why
-            if open_groups and _unbounded(text):
+            if open_groups and (not text.startswith("{") or "," in text):
                 open_groups[-1] = True
+        elif text == "|" and open_groups:
+            open_groups[-1] = True
         elif kind == "other" and text in "[]{}":
             return f"an unclosed or unescaped {text}"
         if kind not in ("close", "repeat"):
-            atom_unbounded = False
+            atom_varies = False
         previous = text if kind == "other" else kind
     return "an unclosed group" if open_groups else _unreadable(pattern)
 
@@ -73,13 +75,13 @@ def _escapes(text: str) -> str | None:
     return None
 
 
-def _repeat(text: str, previous: str, atom_unbounded: bool) -> str | None:
+def _repeat(text: str, previous: str, atom_varies: bool) -> str | None:
     if previous in ("", "open", "repeat", "^", "$", "|"):
         return "a repeat of nothing or of a repeat"
     if text.startswith("{") and max(int(number) for number in re.findall(r"[0-9]+", text)) > _MAX_REPEAT:
         return f"a repeat of more than {_MAX_REPEAT}"
-    if atom_unbounded and text != "?":
-        return "a repeated group that repeats inside, which can take exponential time"
+    if atom_varies and text != "?":
+        return "a repeated group with a choice or a repeat inside, which can take exponential time"
     return None
 
 
@@ -90,7 +92,3 @@ def _unreadable(pattern: str) -> str | None:
     except (re.error, RecursionError):
         return "what is no regular expression"
     return None
-
-
-def _unbounded(text: str) -> bool:
-    return text in ("*", "+") or text.endswith(",}")

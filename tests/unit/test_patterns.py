@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from taskdir import patterns
 
 BAD = [
+    ("(a|b)*", "a choice or a repeat inside"),
+    ("(a?a?)*b", "a choice or a repeat inside"),
+    ("((a{1,5}))+b", "a choice or a repeat inside"),
     ("a" * 1001, "longer than 1000"),
     ("é", "not ASCII"),
     (r"\d", r"\d (write a class"),
@@ -87,7 +90,8 @@ GOOD = [
     "[a-]",
     "[a$^|(){}*+?.]",
     "[$]",
-    "(a|b)*",
+    "(a|b)?",
+    "(ab{2})*",
 ]
 
 
