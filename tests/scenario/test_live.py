@@ -83,7 +83,8 @@ def awkward(root: Root) -> None:
     (inbox / "m-empty.json").touch()
     with open(inbox / "n-sparse.json", "wb") as file:
         file.truncate(1 << 40)
-    os.link(inbox / "d-twice.json", inbox / "o-hard.json")
+    (inbox / ".hard").write_text('{"type": "echo", "type": "echo"}')
+    os.link(inbox / ".hard", inbox / "o-hard.json")
 
 
 def test_no_bad_file_delays_a_good_one(root: Root) -> None:
