@@ -72,8 +72,11 @@ class Disk:
     def __init__(self, hook: Hook | None = None) -> None:
         self._hook = hook or _no_hook
 
-    def create(self, path: str, data: bytes, *, mode: int = 0o644, sync: bool = False) -> None:
-        """Make a new file with these bytes. Raises FileExistsError; a file half written by an error is removed."""
+    def create(self, path: str, data: bytes, *, mode: int = 0o644, sync: bool = False) -> os.stat_result:
+        """Make a new file with these bytes; returns how it looks then, before anybody else can have changed it.
+
+        Raises FileExistsError; a file half written by an error is removed.
+        """
         self._hook("create", path)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
@@ -82,20 +85,26 @@ class Disk:
             if sync:
                 self._hook("fsync", path)
                 os.fsync(fd)
+            made = os.fstat(fd)
         except OSError:
             os.close(fd)
             os.unlink(path)
             raise
         os.close(fd)
+        return made
 
-    def publish(self, path: str, data: bytes, *, aside: str, mode: int = 0o644, sync: bool = False) -> None:
-        """Put a whole file at ``path``, replacing what is there: write ``aside``, then rename. No reader sees half."""
+    def publish(self, path: str, data: bytes, *, aside: str, mode: int = 0o644, sync: bool = False) -> os.stat_result:
+        """Put a whole file at ``path``, replacing what is there: write ``aside``, then rename. No reader sees half.
+
+        Returns how the file looked before the rename; inode, size and time of change stay so until somebody edits it.
+        """
         try:
-            self.create(aside, data, mode=mode, sync=sync)
+            made = self.create(aside, data, mode=mode, sync=sync)
         except FileExistsError:
             self.unlink(aside)
-            self.create(aside, data, mode=mode, sync=sync)
+            made = self.create(aside, data, mode=mode, sync=sync)
         self.rename(aside, path)
+        return made
 
     def publish_new(self, path: str, data: bytes, *, aside: str, sync: bool = True) -> bool:
         """Put a whole file at ``path`` unless something is there already; says whether it did (SPEC section 7.1)."""

@@ -26,6 +26,11 @@ def signature(path: str) -> Signature | None:
         found = os.lstat(path)
     except OSError:
         return None
+    return shape_of(found)
+
+
+def shape_of(found: os.stat_result) -> Signature:
+    """Return the signature that a stat result tells."""
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

@@ -37,17 +37,14 @@ def problem(pattern: str) -> str | None:
             if not open_groups or previous == "open":
                 return "an unopened or empty group"
             atom_varies = open_groups.pop()
-            if atom_varies and open_groups:
-                open_groups[-1] = True
+            open_groups[-1:] = [open_groups[-1] or atom_varies] if open_groups else []
         elif kind == "repeat":
             if why := _repeat(text, previous, atom_varies):
                 return why
-            if open_groups and (not text.startswith("{") or "," in text):
-                open_groups[-1] = True
-        elif text == "|" and open_groups:
-            open_groups[-1] = True
         elif kind == "other" and text in "[]{}":
             return f"an unclosed or unescaped {text}"
+        if open_groups and _varies(kind, text):
+            open_groups[-1] = True
         if kind not in ("close", "repeat"):
             atom_varies = False
         previous = text if kind == "other" else kind
@@ -83,6 +80,11 @@ def _repeat(text: str, previous: str, atom_varies: bool) -> str | None:
     if atom_varies and text != "?":
         return "a repeated group with a choice or a repeat inside, which can take exponential time"
     return None
+
+
+def _varies(kind: str, text: str) -> bool:
+    """Say whether a token lets the group around it match in several ways: a choice, or a repeat of no fixed number."""
+    return text == "|" if kind == "other" else kind == "repeat" and (not text.startswith("{") or "," in text)
 
 
 def _unreadable(pattern: str) -> str | None:

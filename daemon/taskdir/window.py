@@ -14,7 +14,7 @@ from taskdir.contracts import Catalog
 from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
 from taskdir.documents import Task
 from taskdir.index import Index
-from taskdir.papers import signature
+from taskdir.papers import shape_of
 from taskdir.places import Places
 from taskdir.seen import Seen, Signature
 from taskdir.settings import Settings
@@ -77,13 +77,11 @@ class Window:
         aside = os.path.join(self._places.staging, name)
         try:
             self._make_directory(queue)
-            self._disk.publish(path, self._offer_bytes(task), aside=aside)
+            made = self._disk.publish(path, self._offer_bytes(task), aside=aside)
         except OSError as error:
             log.warning("%s: cannot be published yet: %s", path, error)
             return False
-        shape = signature(path)
-        if shape is not None:
-            self.published[name] = shape
+        self.published[name] = shape_of(made)
         return True
 
     def _make_directory(self, queue: str) -> None:

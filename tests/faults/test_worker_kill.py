@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -82,12 +83,15 @@ def test_killed_before_every_operation_of_the_agent(base: Path) -> None:
 def test_a_writer_that_does_not_rename_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted fault: results are written under their own name; one killed half-way is refused as it lies."""
 
-    def in_place(self: Disk, path: str, data: bytes, *, aside: str, mode: int = 0o644, sync: bool = False) -> None:
+    def in_place(
+        self: Disk, path: str, data: bytes, *, aside: str, mode: int = 0o644, sync: bool = False
+    ) -> os.stat_result:
         with open(path, "wb") as file:
             file.write(data[:9])
             file.flush()
             self._hook("write", path)
             file.write(data[9:])
+        return os.stat(path)
 
     monkeypatch.setattr(Disk, "publish", in_place)
     world, hook = World(base / "planted", Countdown()), Countdown()

@@ -106,21 +106,25 @@ class Case(NamedTuple):
 
 A, B, DATA = {"a": "old"}, {"b": "other"}, b"new"
 CASES = {
-    "create": Case({}, lambda d, at: d.create(at + "a", DATA), None, ["create a", "write a"], {"a": "new"}),
+    "create": Case({}, lambda d, at: d.create(at + "a", DATA).st_size, 3, ["create a", "write a"], {"a": "new"}),
     "create, synced": Case(
-        {}, lambda d, at: d.create(at + "a", DATA, sync=True), None, ["create a", "write a", "fsync a"], {"a": "new"}
+        {},
+        lambda d, at: d.create(at + "a", DATA, sync=True).st_size,
+        3,
+        ["create a", "write a", "fsync a"],
+        {"a": "new"},
     ),
     "publish": Case(
         A,
-        lambda d, at: d.publish(at + "a", DATA, aside=at + ".a"),
-        None,
+        lambda d, at: d.publish(at + "a", DATA, aside=at + ".a").st_size,
+        3,
         ["create .a", "write .a", "rename a"],
         {"a": "new"},
     ),
     "publish over its own leavings": Case(
         {".a": "half"},
-        lambda d, at: d.publish(at + "a", DATA, aside=at + ".a", sync=True),
-        None,
+        lambda d, at: d.publish(at + "a", DATA, aside=at + ".a", sync=True).st_size,
+        3,
         ["create .a", "unlink .a", "create .a", "write .a", "fsync .a", "rename a"],
         {"a": "new"},
     ),
