@@ -288,3 +288,14 @@ def test_the_readers_read() -> None:
     ]
     tree = ast.parse("raise Invalid('too-big', 'no')\nraise Busy('already-running', 'no')\nReason(code='late')")
     assert [code for _, code in raised(tree)] == ["too-big", "late"]
+
+
+def test_each_promise_names_a_test_that_exists() -> None:
+    rows = re.findall(r"^\| (P[0-9]+) \| .* \| (.*) \|$", SPEC.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [promise for promise, _ in rows] == [f"P{number}" for number in range(1, 13)]
+    for promise, shown in rows:
+        named = re.findall(r"`(tests/[^`:]+)(?:::(\w+))?`", shown)
+        assert named, promise
+        for path, function in named:
+            text = (ROOT / path).read_text(encoding="utf-8")
+            assert not function or f"def {function}(" in text, f"{promise}: {path}::{function}"
