@@ -17,8 +17,8 @@ FORMATS = ("text", "json")
 TOLD = frozenset({"started", "stopped", "rejected", "refused", "late", "breach", "failed"})
 """Events that are told unasked; the others only when asked for (-v)."""
 
-_LOGGERS = {"taskdir": logging.INFO, "watchdog": logging.ERROR}
-"""Watchdog warns of events that come while it stops; they are none of ours any more."""
+_LOGGERS = {"taskdir": logging.INFO, "watchdog": logging.CRITICAL}
+"""Watchdog complains of events that come while it stops, and of what scanning makes harmless."""
 
 
 class _Lines(logging.Formatter):

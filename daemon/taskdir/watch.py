@@ -23,7 +23,6 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 log = logging.getLogger("taskdir")
-logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it complains of what scanning makes harmless
 
 _KINDS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
