@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from taskdir.aio import AsyncClaim, AsyncTaskdir
-    from taskdir.client import Claim, Taskdir
+    from taskdir.client import Taskdir
     from taskdir.errors import TaskdirError
+    from taskdir.held import Claim
 
 __version__ = "0.1.0"
 __all__ = ["AsyncClaim", "AsyncTaskdir", "Claim", "Taskdir", "TaskdirError", "__version__"]
@@ -18,7 +19,7 @@ __all__ = ["AsyncClaim", "AsyncTaskdir", "Claim", "Taskdir", "TaskdirError", "__
 _HOMES = {
     "AsyncClaim": "aio",
     "AsyncTaskdir": "aio",
-    "Claim": "client",
+    "Claim": "held",
     "Taskdir": "client",
     "TaskdirError": "errors",
 }

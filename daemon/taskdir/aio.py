@@ -14,7 +14,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from taskdir.client import VERDICT_SECONDS, Claim, Taskdir
+from taskdir.client import UPDATE_SECONDS, Taskdir
+from taskdir.held import VERDICT_SECONDS, Claim
 
 
 class AsyncTaskdir:
@@ -62,9 +63,9 @@ class AsyncTaskdir:
         assert found is not None, "resume returns a claim or raises"
         return found
 
-    async def cancel(self, id: str) -> str:
+    async def cancel(self, id: str, dependants: bool = False) -> str:
         """Ask for a task to be canceled; returns the id of the message that asks."""
-        return await asyncio.to_thread(self._sync.cancel, id)
+        return await asyncio.to_thread(self._sync.cancel, id, dependants)
 
     async def note(self, text: str, task: str | None = None) -> str:
         """Put a remark into the log; returns the id of the message."""
@@ -75,12 +76,28 @@ class AsyncTaskdir:
         return await asyncio.to_thread(self._sync.record, id)
 
     async def wait(self, id: str, timeout: float | None = None) -> dict[str, Any]:
-        """Wait until a task has ended; returns its record. Raises TimedOut, Missing, Invalid."""
+        """Wait until a task has ended; returns its record. Raises TimedOut, Missing, Invalid, Busy."""
         return await asyncio.to_thread(self._sync.wait, id, timeout)
 
     async def output(self, id: str) -> Any:
         """Return the output of a task that is done. Raises Missing, TaskdirError."""
         return await asyncio.to_thread(self._sync.output, id)
+
+    async def state(self, key: str) -> tuple[Any, int] | None:
+        """Return (value, version) of a key of the shared state, None when it was never set."""
+        return await asyncio.to_thread(self._sync.state, key)
+
+    async def set_state(
+        self, key: str, value: Any, if_version: int | None = None, *, wait: float = VERDICT_SECONDS
+    ) -> int | None:
+        """Set a key, ``if_version``: only if it is at this version; returns its new version. Raises Invalid."""
+        return await asyncio.to_thread(self._sync.set_state, key, value, if_version, wait=wait)
+
+    async def update_state(
+        self, key: str, change: Callable[[Any], Any], *, timeout: float = UPDATE_SECONDS
+    ) -> tuple[Any, int]:
+        """Set a key to ``change(value)``, called in a thread, again whenever others were faster."""
+        return await asyncio.to_thread(self._sync.update_state, key, change, timeout=timeout)
 
 
 class AsyncClaim:

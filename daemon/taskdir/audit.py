@@ -18,6 +18,7 @@ from taskdir.documents import Event
 from taskdir.errors import Invalid
 from taskdir.index import Index
 from taskdir.logread import Batch, Damage
+from taskdir.precedence import Precedence
 from taskdir.validate import Checker
 
 _ENDS = lifecycle.FAILURES | {"returned"}
@@ -88,6 +89,12 @@ class Audit:
         self.findings: list[Finding] = []
         self.counts: Counter[str] = Counter()
         self.refused: dict[str, set[str]] = {}
+        self._precedence = Precedence(self.index)
+
+    @property
+    def held(self) -> dict[str, int]:
+        """Resource → the most tasks that ever held it at once, from the log alone."""
+        return self._precedence.most
 
     @property
     def running(self) -> bool:
@@ -102,6 +109,7 @@ class Audit:
         """Judge one batch and apply what can be true of it."""
         sound = []
         around = _Around(Counter(event.get("batch") for event in batch.events))
+        self._precedence.begin(batch.events)
         for event in batch.events:
             fault = schema_fault(event)
             if fault is not None:
@@ -113,6 +121,7 @@ class Audit:
             around.see(event)
         if self._whole:
             self._fold(batch, sound)
+            self._precedence.end(sound)
 
     def _fold(self, batch: Batch, events: list[Event]) -> None:
         """Apply events; when one is impossible, one by one without it."""
@@ -140,11 +149,12 @@ class Audit:
             return f"batch {event['by']} counts {event['count']} tasks, and {around.members[event['by']]} follow"
         if not self._whole:
             return None
-        if name == "accepted" and not (event["contract"] in around.contracts or self.index.contract(event["contract"])):
+        known = self.index.register.contract
+        if name == "accepted" and event["contract"] not in around.contracts and not known(event["contract"]):
             return f"accepted of {event['id']} names a contract that was never logged"
         if name == "redriven" and (task := self.index.task(event["id"])) and event["attempt"] != task.attempt:
             return f"redriven of {event['id']} names attempt {event['attempt']}, the next is {task.attempt}"
-        return None
+        return self._precedence.fault(event)
 
     def _count(self, events: list[Event]) -> None:
         for event in events:

@@ -23,7 +23,10 @@ INDEX = ".taskdir/index.sqlite"
 
 @dataclass(slots=True)
 class Report:
-    """What came out: findings, remarks for people, and how much was read; ``pruned`` records were taken by readers."""
+    """What came out: findings, remarks for people, and how much was read; ``pruned`` records were taken by readers.
+
+    ``held``: resource → the most tasks that held it at once, from the log alone.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -31,6 +34,7 @@ class Report:
     tasks: int = 0
     records: int = 0
     pruned: int = 0
+    held: dict[str, int] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -51,7 +55,7 @@ def check_files(paths: list[str], progress: Progress) -> Report:
         audit.take(batch)
         progress(batch.mark.offset - told if batch.mark.offset > told else batch.mark.offset)
         told = batch.mark.offset
-    report = Report(audit.findings, events=reader.mark.seq - start.seq, tasks=audit.counts["accepted"])
+    report = Report(audit.findings, events=reader.mark.seq - start.seq, tasks=audit.counts["accepted"], held=audit.held)
     if start.seq:
         report.remarks.append(f"the log starts at seq {start.seq + 1}: what came before, and states, went unchecked")
     if reader.damage is not None:
@@ -80,6 +84,7 @@ class _Check:
         self._audit = Audit(logread.segments(places.root))
         self._live = facts.is_live(places)
         self._settings, self._bad_settings = facts.read_settings(places)
+        self._audit.index.lines.use(self._settings.resources)
 
     def run(self, pause: Callable[[float], None]) -> Report:
         """Return what is found."""
@@ -93,7 +98,11 @@ class _Check:
         else:
             report.findings += self._audit.books() + index
             report.findings += self._look_twice(pause, report)
-        report.events, report.tasks = self._follower.mark.seq, self._audit.counts["accepted"]
+            if self._bad_settings is None:
+                self._judge_resources(report)
+        report.events, report.tasks, report.held = (
+            self._follower.mark.seq, self._audit.counts["accepted"], self._audit.held
+        )  # fmt: skip
         report.findings = [replace(each, file=self._relative(each.file)) for each in report.findings]
         if report.failed and self._audit.running and not self._live:
             said = "no daemon runs, and the last one was cut short: the first pass of the next one may mend this"
@@ -146,15 +155,33 @@ class _Check:
         again = set(self._look(report))
         return [each for each in first if each in again]
 
+    def _judge_resources(self, report: Report) -> None:
+        """Remark on what is or was held beyond the capacity of now: right only if the setting was larger then.
+
+        No finding, since the log has no settings, and a smaller capacity takes nothing back from holders (SPEC 7.16).
+        """
+        index = self._audit.index
+        for resource, most in sorted(self._audit.held.items()):
+            capacity = self._settings.resources.get(resource, 1)
+            holders = index.lines.holders(resource)
+            if len(holders) > capacity:
+                said = f"{', '.join(holders[:5])} hold {resource} beyond its capacity of now, {capacity}"
+                report.remarks.append(said)
+            elif most > capacity:
+                report.remarks.append(f"up to {most} tasks held {resource} at once; its capacity is {capacity} now")
+
     def _look(self, report: Report) -> list[Finding]:
         found: list[Finding] = []
         for _ in range(5):
             mark = self._follower.mark
+            synced, asleep = self._kept()
             look = compare.take_look(
                 self._places,
-                synced=self._synced(),
+                synced=synced,
                 live=self._live,
                 window=None if self._bad_settings else self._settings.window,
+                context_bytes=self._settings.context_bytes,
+                asleep=asleep,
             )
             self._take_news()
             found = list(compare.directories(self._audit.index, look, self._audit.refused))
@@ -167,12 +194,14 @@ class _Check:
         report.pruned = max(0, int(ended) - report.records)
         return found
 
-    def _synced(self) -> int:
+    def _kept(self) -> tuple[int, frozenset[str]]:
+        """Return what only the index knows: up to which seq records are on the device, and which tasks sleep."""
         index = open_for_reading(self._places.index)
         if index is None:
-            return 0
+            return 0, frozenset()
         try:
-            return int(index.meta("records_synced") or 0)
+            asleep = frozenset(str(id) for (id,) in index.rows("SELECT id FROM tasks WHERE wake_at IS NOT NULL"))
+            return int(index.meta("records_synced") or 0), asleep
         finally:
             index.close()
 

@@ -31,12 +31,17 @@ def _arrival(known: Known, slot: Slot, holding: Holding) -> Iterator[Event]:
     if task is None:
         fault = Invalid("claim-unknown", "no such task was ever offered")
         yield from _breach(known, slot, fault)
+    elif task.state == "queued" and task.stem == slot.stem and (unmet := known.unmet(task)):
+        fault = Invalid("claim-unknown", f"the task was never offered: it waits for {', '.join(unmet[:5])}")
+        yield from _breach(known, slot, fault, task.id)
     elif task.state == "queued" and task.stem == slot.stem:
         yield {"event": "claimed", "id": task.id, "attempt": task.attempt, "agent": slot.agent}
         if task.queue.startswith("@") and task.queue != f"@{slot.agent}":
             fault = Invalid("wrong-queue", f"this task is for the agent {task.queue[1:]} alone")
             yield from _breach(known, slot, fault, task.id)
             yield from _hand_back(known, task.id, "wrong-queue", holding.notes)
+        elif known.overfull(task) is not None:
+            yield from _hand_back(known, task.id, "resources", holding.notes)
     elif task.state == "claimed" and task.stem == slot.stem and task.agent != slot.agent and holding.has_task:
         fault = Invalid("claim-copy", f"a copy: {task.agent} holds this attempt")
         yield from _breach(known, slot, fault, task.id)

@@ -15,8 +15,15 @@ class Clock:
     """The daemon's clock. Tests pass their own object with the same ``now``."""
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+        self._offset = time.time() - _steady()
 
     def now(self) -> Now:
         """Return this instant."""
-        return Now(self._offset + time.monotonic(), timestamp(time.time()))
+        return Now(self._offset + _steady(), timestamp(time.time()))
+
+
+def _steady() -> float:
+    """Seconds that nobody sets; counts time asleep where the system can, so that ``not_before`` is met after it."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from taskdir.contracts import Catalog
 from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.documents import Task
 from taskdir.index import Index, Unreadable
-from taskdir.known import offer_bytes, record_bytes
+from taskdir.known import entry_bytes, offer_bytes, record_bytes
 from taskdir.places import Places
 
 Digests = dict[str, str]
@@ -29,6 +30,7 @@ Digests = dict[str, str]
 MOST = 100
 """Differences of the index that are listed; one is enough to build it anew."""
 
+_TWO_KEYS = frozenset({"attempts", "needs", "waits"})
 _KEPT_ASIDE = re.compile(r"\.[0-9]{12}\.json$")
 _LARGEST = 1 << 30
 
@@ -39,7 +41,7 @@ class Look:
 
     ``ready`` by queue, "" for what lies in ready/ itself; ``claimed`` by agent. ``synced``: the seq up to which records
     were put on the device, so that an absence means "pruned". ``live``: a daemon was running. ``window``: the setting,
-    None when it cannot be read.
+    None when it cannot be read. ``asleep``: the tasks that the daemon lets sleep by its clock, which no log tells.
     """
 
     done: Digests
@@ -51,17 +53,21 @@ class Look:
     synced: int = 0
     live: bool = False
     window: int | None = None
+    context_bytes: int = 65536
+    asleep: frozenset[str] = frozenset()
 
 
-def take_look(places: Places, *, synced: int, live: bool, window: int | None) -> Look:
+def take_look(
+    places: Places, *, synced: int, live: bool, window: int | None, context_bytes: int, asleep: frozenset[str]
+) -> Look:
     """Read what the directories show now: ready/ before claimed/, so that what moves meanwhile is not overlooked."""
     ready = {name: _digests(places.join("ready", name)) for name in _directories(places.ready)}
     ready[""] = {name: "" for name in _names(places.ready) if name not in ready}
     agents = {name: places.join("claimed", name) for name in _directories(places.claimed)}
     claimed = {name: _digests(at, names.REFUSED) for name, at in agents.items() if os.access(at, os.R_OK | os.X_OK)}
     done, failed = _digests(places.done), _digests(places.failed)
-    rejected, state = _digests(places.rejected, names.REASON), _digests(places.state, "/")
-    return Look(done, failed, rejected, state, ready, claimed, synced, live, window)
+    rejected, state = _digests(places.rejected, names.REASON), _digests(places.state)
+    return Look(done, failed, rejected, state, ready, claimed, synced, live, window, context_bytes, asleep)
 
 
 def _names(path: str) -> list[str]:
@@ -91,14 +97,17 @@ def _digests(path: str, suffix: str = "") -> Digests:
 
 
 def directories(index: Index, look: Look, refused: dict[str, set[str]]) -> Iterator[Finding]:
-    """Yield every difference between the directories and the facts. ``refused`` as an Audit keeps it."""
+    """Yield every difference between the directories and the facts; ``refused`` as an Audit keeps it.
+
+    Needs the operator's capacities in the index (``lines.use``), and wakes there whom the daemon woke.
+    """
+    index.wake(math.inf, look.asleep)
     yield from _records(index, look)
     yield from _offers(index, look)
     if look.live:
         yield from _claims(index, look)
     yield from _refusals(look.rejected, refused)
-    for name in sorted(look.state):
-        yield Finding("view-stranger", "protocol 1 keeps nothing in state/", f"state/{name}")
+    yield from _entries(index, look.state)
 
 
 def _hash(data: bytes) -> str:
@@ -134,11 +143,10 @@ def _offers(index: Index, look: Look) -> Iterator[Finding]:
     if not look.live or look.window is None:
         return  # without a daemon, an agent may have taken an offer and given it back
     taken = {str(parts[0]) for found in look.claimed.values() for name in found if (parts := names.split_claimed(name))}
-    for (queue,) in index.rows("SELECT DISTINCT queue FROM tasks WHERE state = 'queued' ORDER BY queue"):
-        first = "state = 'queued' AND queue = ? ORDER BY priority, seq LIMIT ?"
-        for task in index.tasks(first, (queue, look.window)):
+    for queue in index.queues():
+        for task in index.window(queue, look.window):
             name = task.stem + names.TASK
-            if task.wake_at is None and name not in look.ready.get(queue, {}) and task.stem not in taken:
+            if name not in look.ready.get(queue, {}) and task.stem not in taken:
                 yield Finding("view-missing", f"{task.id} may start now, and is not offered", f"ready/{queue}/{name}")
 
 
@@ -151,16 +159,23 @@ def _offer(index: Index, catalog: Catalog, look: Look, queue: str, name: str) ->
     elif task.state != "queued" or task.stem != str(stem):
         if look.live:  # else what `mv` back into ready/ leaves: the next daemon removes it
             yield Finding("view-stranger", f"{task.id} is {task.state}, attempt {task.attempt} comes next", file)
-    elif look.ready[queue][name] != _hash(offer_bytes(index, catalog, task)):
+    elif look.ready[queue][name] != _hash(offer_bytes(index, catalog, task, look.context_bytes)):
         yield Finding("view-differs", f"the offer of {task.id} is not what the log says", file)
-    elif look.live and look.window is not None and task.wake_at is None and _ahead(index, task) >= look.window:
-        yield Finding("view-stranger", f"{task.id} is not among the first {look.window} of its queue", file)
+    elif index.lines.unmet(task.id):
+        yield Finding("view-stranger", f"{task.id} still waits for other tasks", file)
+    elif look.live and (said := _too_early(index, task, look)):
+        yield Finding("view-stranger", said, file)
 
 
-def _ahead(index: Index, task: Task) -> int:
-    """Count the tasks that surely come before a queued one; those in backoff may or may not."""
-    where = "state = 'queued' AND wake_at IS NULL AND queue = ? AND (priority, seq) < (?, ?)"
-    return int(next(index.rows(f"SELECT count(*) FROM tasks WHERE {where}", (task.queue, task.priority, task.seq)))[0])
+def _too_early(index: Index, task: Task, look: Look) -> str | None:
+    """Say why a queued task may not be offered now; None when it may, or sleeps: then it may just have been woken."""
+    if task.id in look.asleep or look.window is None:
+        return None
+    if stalls := index.lines.stalls(task.id):
+        return f"{task.id} is not in front of the line for {stalls[0][0]}"
+    if task.id not in {each.id for each in index.window(task.queue, look.window)}:
+        return f"{task.id} is not among the first {look.window} of its queue"
+    return None
 
 
 def _claims(index: Index, look: Look) -> Iterator[Finding]:
@@ -196,6 +211,18 @@ def _refusals(shown: Digests, refused: dict[str, set[str]]) -> Iterator[Finding]
             yield Finding("view-differs", "the reason is not what the log says", f"rejected/{name}")
 
 
+def _entries(index: Index, shown: Digests) -> Iterator[Finding]:
+    keys = {key + names.TASK: key for key in sorted(index.shelf.keys())}
+    for name in sorted(keys.keys() | shown.keys()):
+        data = entry_bytes(index, keys[name]) if name in keys else None
+        if data is None:
+            yield Finding("view-stranger", "no message ever set this key", f"state/{name}")
+        elif name not in shown:
+            yield Finding("view-missing", f"the key {keys[name]} was set, and its entry is not there", f"state/{name}")
+        elif shown[name] != _hash(data):
+            yield Finding("view-differs", f"the entry of {keys[name]} is not what the log says", f"state/{name}")
+
+
 def indexes(kept: Index, told: Index) -> list[Finding]:
     """Compare an index, row by row, with a replay up to the same seq; lists the first MOST differences."""
     try:
@@ -229,7 +256,7 @@ def _key(fact: tuple[str, tuple[Any, ...]] | None) -> tuple[Any, ...]:
     if fact is None:
         return ("~",)
     table, row = fact
-    return (table, *(_rank(value) for value in row[: 2 if table == "attempts" else 1]))
+    return (table, *(_rank(value) for value in row[: 2 if table in _TWO_KEYS else 1]))
 
 
 def _rank(value: Any) -> tuple[int, Any]:

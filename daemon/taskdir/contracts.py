@@ -68,7 +68,9 @@ def parse(type: str, data: bytes, own: Checker | None = None) -> Contract:
 class Catalog:
     """The contracts in force: by type for new tasks, by hash for tasks that are bound to one."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Catalog | None = None) -> None:
+        """``keys`` holds the contracts of shared state, contracts/state/<key>.json: their ``input`` is the value's."""
+        self.keys = keys
         self._own = validate.document("contract")
         self._by_type: dict[str, Contract] = {}
         self._by_hash: dict[str, Contract] = {}
@@ -97,6 +99,11 @@ class Catalog:
     def get(self, type: str) -> Contract | None:
         """Return the contract in force for new tasks of a type."""
         return self._by_type.get(type)
+
+    def state_checker(self, key: str) -> Checker | None:
+        """Return the checker for a key's values, None when anything may be put there."""
+        contract = self.keys.get(key) if self.keys is not None else None
+        return contract.input if contract is not None else None
 
     def types(self) -> list[str]:
         """Return the types that exist, sorted."""

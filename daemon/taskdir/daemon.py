@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from taskdir import __version__, filesystem, settings
+from taskdir.benches import benches
 from taskdir.claims import claims
 from taskdir.clock import Clock
 from taskdir.contracts import Catalog
 from taskdir.disk import Disk
 from taskdir.documents import Event, Now
+from taskdir.entries import Doors, Entries
 from taskdir.errors import Busy, ConfigError, Missing
 from taskdir.index import Index
 from taskdir.intake import intake
@@ -32,12 +34,13 @@ from taskdir.records import Records
 from taskdir.results import results
 from taskdir.seen import Seen
 from taskdir.settings import Settings
+from taskdir.state import state
 from taskdir.view import View
 from taskdir.window import Window
 
 log = logging.getLogger("taskdir")
 
-DESKS = (claims, results, leases, offers, intake)
+DESKS = (claims, results, leases, benches, offers, state, intake)
 """Each (known as earlier desks leave it, seen, now) → events. Claims before results before ends before new work."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -91,12 +94,16 @@ class Daemon:
         self._journal = Journal(self.places.root, self._disk, self.settings.log_segment_bytes)
         self._journal.open(self.index.mark, self.index.apply)
         self.index.clamp_delays(self._clock.now().seconds)
-        catalog = Catalog()
+        self.index.standing.clamp(self._clock.now().seconds, self.settings.bench_seconds)
+        catalog = Catalog(Catalog())
         self._catalog = catalog
         self._window = Window(self.places, self._disk, self.index, catalog)
-        self._observer = Observer(self.places, self.index, catalog, self._window.published)
+        self._entries = Entries(self.places, self._disk, self.index)
+        self._doors = Doors(self.places, self._disk, self.index)
+        self._observer = Observer(self.places, self.index, catalog, self._window.published, self._entries.published)
         self._records = Records(self.places, self._disk, self.index)
         self._view = View(self.places, self._disk, self.index, self._observer.papers, self._records.due)
+        self._use_settings()
         self._say_who()
         self._log_event({"event": "started", "version": __version__, "protocol": settings.PROTOCOL, "pid": os.getpid()})
 
@@ -113,7 +120,11 @@ class Daemon:
             return False
         self._records.note(events)
         self._records.publish(now.seconds)
+        self._entries.note(events)
+        self._entries.publish(seen)
         self._view.publish(seen)
+        self._entries.heal(seen)
+        self._doors.publish(seen)
         woken = self.index.wake(now.seconds)
         moved = self._window.reconcile(seen, self.settings)
         return bool(events) or woken or moved or seen.more
@@ -185,8 +196,13 @@ class Daemon:
         self._shape = shape
         try:
             self.settings = _read_settings(self.places)
+            self._use_settings()
         except (ConfigError, Missing) as error:
             log.error("taskdir.json was changed and is not used: %s", error)
+
+    def _use_settings(self) -> None:
+        self.index.lines.use(self.settings.resources)
+        self._window.context_bytes = self.settings.context_bytes
 
     def _say_who(self) -> None:
         """Leave a word for people about who runs here; nothing depends on it."""

@@ -111,17 +111,24 @@ def resolve(message: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
     return {"type": full.pop("type"), **full}
 
 
-def offer(task: Task, body: dict[str, Any], output_schema: Any) -> dict[str, Any]:
-    """Build what the agent sees: what it needs and nothing else (SPEC section 6.4)."""
+def offer(
+    task: Task, body: dict[str, Any], output_schema: Any, context: dict[str, Any], files: dict[str, dict[str, str]]
+) -> dict[str, Any]:
+    """Build what the agent sees: what it needs and nothing else (SPEC section 6.4).
+
+    ``context`` holds the outputs of dependencies by id, ``files`` those that are too large for it.
+    """
     made = {
         "id": task.id,
         "attempt": task.attempt,
         "type": task.type,
         "input": body["input"],
-        "context": {},
+        "context": context,
         "lease_seconds": task.lease_seconds,
         "result_file": f"{task.stem}.result.json",
     }
+    if files:
+        made["context_files"] = files
     if output_schema is not None:
         made["output_schema"] = output_schema
     if task.last_error is not None:

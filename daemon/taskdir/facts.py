@@ -51,6 +51,7 @@ def open_facts(root: str, now: Now, progress: Progress | None = None) -> Facts:
             return Facts(places, index, live, kept, fault)
         index.close()
     index = Index(":memory:")
+    index.lines.use(kept.resources)
     damage = replay(places.root, index, progress)
     index.wake(now.seconds)
     return Facts(places, index, live, kept, fault, damage)

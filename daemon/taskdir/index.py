@@ -10,34 +10,30 @@ import dataclasses
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from taskdir import lifecycle, strictjson
+from taskdir import lifecycle, lines, register, shelf, strictjson
 from taskdir.documents import Event, Task, compact, parse_timestamp
 from taskdir.logread import Batch, Mark
 
-_LAYOUT = "1"
+_LAYOUT = "2"
 _TASK_FIELDS = [field.name for field in dataclasses.fields(Task)]
 Unreadable = sqlite3.DatabaseError
 """What reading a damaged index raises."""
+_RUNNABLE = "state = 'queued' AND wake_at IS NULL AND blocked = 0 AND stalled = 0"
 _TABLES = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE tasks({", ".join(_TASK_FIELDS).replace("id,", "id TEXT PRIMARY KEY,", 1)}, delay REAL, accepted TEXT);
+CREATE TABLE tasks({", ".join(_TASK_FIELDS).replace("id,", "id TEXT PRIMARY KEY,", 1)}, delay REAL, accepted TEXT,
+  blocked INTEGER DEFAULT 0, stalled INTEGER DEFAULT 0);
 CREATE TABLE bodies(id TEXT PRIMARY KEY, task TEXT, ended TEXT);
 CREATE TABLE attempts(id TEXT, attempt INTEGER, agent TEXT, claimed TEXT, ended TEXT, outcome TEXT, error TEXT,
   notes TEXT, judged TEXT, PRIMARY KEY(id, attempt)) WITHOUT ROWID;
-CREATE TABLE messages(id TEXT PRIMARY KEY, sha256 TEXT, seq INTEGER) WITHOUT ROWID;
-CREATE TABLE redrives(sha256 TEXT PRIMARY KEY, id TEXT) WITHOUT ROWID;
-CREATE TABLE refusals(file TEXT PRIMARY KEY, sha256 TEXT, reason TEXT, seq INTEGER, stale INTEGER DEFAULT 0)
-  WITHOUT ROWID;
-CREATE TABLE contracts(sha256 TEXT PRIMARY KEY, type TEXT, contract TEXT, seq INTEGER) WITHOUT ROWID;
-CREATE INDEX line ON tasks(queue, priority, seq) WHERE state = 'queued' AND wake_at IS NULL;
+CREATE INDEX line ON tasks(queue, priority, seq) WHERE {_RUNNABLE};
 CREATE INDEX asleep ON tasks(wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX live ON tasks(agent) WHERE state = 'claimed';
 CREATE INDEX finals ON tasks(final) WHERE final IS NOT NULL;
-CREATE INDEX stale ON refusals(stale) WHERE stale = 1;
 """
 _PUT_TASK = (
     f"INSERT OR REPLACE INTO tasks({', '.join(_TASK_FIELDS)}, delay, accepted) "
@@ -48,33 +44,41 @@ _SET_TASK = f"UPDATE tasks SET {', '.join(name + ' = ?' for name in _TASK_FIELDS
 _END_ATTEMPT = (
     "UPDATE attempts SET ended = ?, outcome = ?, error = ?, notes = ?, judged = ? WHERE id = ? AND attempt = ?"
 )
-_FACTS = dict.fromkeys(("attempts", "bodies", "contracts", "messages", "redrives"), "*") | {
+_FACTS = dict.fromkeys(("attempts", "bodies", "contracts", "messages", "redrives", "shelf", "waits"), "*") | {
     "refusals": "file, sha256, reason, seq",
-    "tasks": ", ".join([name for name in _TASK_FIELDS if name != "wake_at"] + ["delay", "accepted"]),
+    "needs": "resource, id, held IS 1",
+    "standing": "agent, streak, until IS NULL",
+    "tasks": ", ".join([name for name in _TASK_FIELDS if name != "wake_at"] + ["delay", "accepted", "blocked"]),
 }
-"""What a replay of the log gives again, table by table; ``wake_at`` follows the clock and is left out."""
-_NEXT_QUEUE = "SELECT queue FROM tasks WHERE state = 'queued' AND wake_at IS NULL AND queue > ? ORDER BY queue LIMIT 1"
+"""What a replay of the log gives again, table by table. Left out is what follows the clock: ``wake_at``, ``until``, and
+with them who stands in line for a resource."""
+_NEXT_QUEUE = f"SELECT queue FROM tasks WHERE {_RUNNABLE} AND queue > ? ORDER BY queue LIMIT 1"
 
 
 class Index:
     """The open index. Reading methods return plain values; ``apply`` is the only writer of facts."""
 
     def __init__(self, path: str, *, db: sqlite3.Connection | None = None) -> None:
-        """Open or make the index at ``path`` (":memory:" works too). What is of another layout is made anew."""
+        """Open or make the index at ``path`` (":memory:" works too). What is no index of this layout is made anew."""
         self.path = path
         self._db = db or self._connect()
-        if db is not None:
-            return
+        if db is None:
+            self._prepare()
+        self.register = register.Register(self._db)
+        self.lines, self.shelf, self.standing = lines.Lines(self._db), shelf.Shelf(self._db), shelf.Standing(self._db)
+
+    def _prepare(self) -> None:
         fresh = self.meta("layout") != _LAYOUT
         if fresh:
             self._db.close()
             for suffix in ("", "-wal", "-shm"):
-                if path != ":memory:" and os.path.exists(path + suffix):
-                    os.unlink(path + suffix)
+                if self.path != ":memory:" and os.path.exists(self.path + suffix):
+                    os.unlink(self.path + suffix)
             self._db = self._connect()
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;")
         if fresh:
-            self._db.executescript("BEGIN;" + _TABLES + f"INSERT INTO meta VALUES('layout', '{_LAYOUT}'); COMMIT;")
+            tables = _TABLES + register.TABLES + lines.TABLES + shelf.TABLES
+            self._db.executescript(f"BEGIN; {tables} INSERT INTO meta VALUES('layout', '{_LAYOUT}'); COMMIT;")
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None, cached_statements=256)
@@ -86,6 +90,11 @@ class Index:
         except sqlite3.DatabaseError:
             return None
         return row[0] if row else None
+
+    def ids_like(self, start: str) -> list[str]:
+        """Return up to 500 ids of tasks that begin with ``start``."""
+        query = "SELECT id FROM tasks WHERE id >= ? AND id < ? ORDER BY id LIMIT 500"
+        return [row[0] for row in self._db.execute(query, (start, start + "~"))]
 
     def set_meta(self, key: str, value: str) -> None:
         """Remember one value that is no fact: how far the views are synced, say."""
@@ -104,6 +113,7 @@ class Index:
         try:
             for event in batch.events:
                 self._one(event, now if now is not None else parse_timestamp(event["time"]))
+            self.lines.settle()
             self.set_meta("mark", strictjson.dumps(dataclasses.asdict(batch.mark)))
         except BaseException:
             self._db.execute("ROLLBACK")
@@ -114,22 +124,10 @@ class Index:
         name = event["event"]
         if name == "accepted" or (name in _ABOUT_TASKS and "id" in event):
             self._about_task(event, now)
-        if "by" in event and "sha256" in event:
-            self._message(event["by"], event)
-        if name in ("rejected", "late", "breach"):
-            self._db.execute(
-                "INSERT OR REPLACE INTO refusals(file, sha256, reason, seq) VALUES(?, ?, ?, ?)",
-                (event["reason"]["file"], event.get("sha256", ""), strictjson.dumps(event["reason"]), event["seq"]),
-            )
-        elif name == "contract":
-            text = strictjson.dumps(event["contract"])
-            values = (event["sha256"], event["type"], text, event["seq"])
-            self._db.execute("INSERT OR IGNORE INTO contracts VALUES(?, ?, ?, ?)", values)
-
-    def _message(self, id: str, event: Event) -> None:
-        values = (id, event["sha256"], event["seq"])
-        if self._db.execute("INSERT OR IGNORE INTO messages VALUES(?, ?, ?)", values).rowcount:
-            self._db.execute("UPDATE refusals SET stale = 1 WHERE file = ?", (f"{id}.json",))
+        self.standing.apply(event, now)
+        self.register.apply(event)
+        if name == "set":
+            self.shelf.apply(event)
 
     def _about_task(self, event: Event, now: float) -> None:
         name, id = event["event"], event["id"]
@@ -139,11 +137,14 @@ class Index:
         for place in (-2, -1):  # last_error and refusal
             values[place] = None if values[place] is None else strictjson.dumps(values[place])
         if before is None:
-            self._message(id, event)
             self._db.execute(_PUT_TASK, (*values, None, event["time"]))
             self._db.execute("INSERT INTO bodies VALUES(?, ?, NULL)", (id, strictjson.dumps(event["task"])))
+            self.lines.enter(after, event["task"])
             return
         self._db.execute(_SET_TASK, (*values[1:], event.get("delay"), id))
+        self.lines.place(after)
+        if name == "done":
+            self._release(id)
         if name == "claimed":
             self._db.execute(
                 "INSERT INTO attempts(id, attempt, agent, claimed) VALUES(?, ?, ?, ?)",
@@ -158,9 +159,6 @@ class Index:
         if name in ("done", "failed", "redriven"):
             ended = {key: event[key] for key in ("output", "error") if key in event}
             self._db.execute("UPDATE bodies SET ended = ? WHERE id = ?", (strictjson.dumps(ended), id))
-        if name == "redriven":
-            self._db.execute("INSERT OR REPLACE INTO redrives VALUES(?, ?)", (event["sha256"], id))
-            self._db.execute("UPDATE refusals SET stale = 1 WHERE file = ?", (f"{id}.json",))
 
     def task(self, id: str) -> Task | None:
         """Return what is known of a task, None when it was never accepted."""
@@ -174,7 +172,7 @@ class Index:
 
     def window(self, queue: str, size: int) -> list[Task]:
         """Return the first ``size`` tasks of a queue that may start now, in exact order."""
-        condition = "queue = ? AND state = 'queued' AND wake_at IS NULL ORDER BY priority, seq LIMIT ?"
+        condition = f"queue = ? AND {_RUNNABLE} ORDER BY priority, seq LIMIT ?"
         return self.tasks(condition, (queue, size))
 
     def queues(self) -> list[str]:
@@ -185,9 +183,26 @@ class Index:
             found.append(at)
         return found
 
-    def wake(self, now: float) -> bool:
-        """Let the tasks whose delay is over be offered; says whether there were any."""
-        return self._db.execute("UPDATE tasks SET wake_at = NULL WHERE wake_at <= ?", (now,)).rowcount > 0
+    def wake(self, now: float, but: Collection[str] = ()) -> bool:
+        """Let the tasks whose delay is over, ``but`` these, be offered; says whether there were any."""
+        due = self._db.execute("SELECT id FROM tasks WHERE wake_at <= ?", (now,))
+        woken = [row[0] for row in due if row[0] not in but]
+        if woken:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("UPDATE tasks SET wake_at = NULL WHERE id = ?", [(id,) for id in woken])
+            self._replace(woken)
+            self.lines.settle()
+            self._db.execute("COMMIT")
+        return bool(woken)
+
+    def _release(self, done: str) -> None:
+        self._replace(self.lines.release(done))
+
+    def _replace(self, ids: list[str]) -> None:
+        for id in ids:
+            task = self.task(id)
+            if task is not None:
+                self.lines.place(task)
 
     def next_wake(self) -> float | None:
         """Return the daemon time at which the next delay is over, None when none is running."""
@@ -196,7 +211,9 @@ class Index:
 
     def clamp_delays(self, now: float) -> None:
         """After a start: no delay lasts longer from now than it was to last in all (clock set back meanwhile)."""
-        self._db.execute("UPDATE tasks SET wake_at = MIN(wake_at, ? + delay) WHERE wake_at IS NOT NULL", (now,))
+        self._db.execute(
+            "UPDATE tasks SET wake_at = MIN(wake_at, ? + delay) WHERE wake_at IS NOT NULL AND delay IS NOT NULL", (now,)
+        )
 
     def body(self, id: str) -> dict[str, Any]:
         """Return the task as it was accepted, all defaults filled in."""
@@ -223,44 +240,9 @@ class Index:
         row = self._db.execute(query, (id, attempt)).fetchone()
         return row[0] if row else None
 
-    def message(self, id: str) -> str | None:
-        """Return the SHA-256 of the message that took an id, None when the id is free."""
-        row = self._db.execute("SELECT sha256 FROM messages WHERE id = ?", (id,)).fetchone()
-        return row[0] if row else None
-
-    def redriven(self, sha256: str) -> str | None:
-        """Return the id of the task that a record with this hash brought back, None when none did."""
-        row = self._db.execute("SELECT id FROM redrives WHERE sha256 = ?", (sha256,)).fetchone()
-        return row[0] if row else None
-
-    def refusal(self, file: str) -> tuple[str, dict[str, Any], int] | None:
-        """Return (SHA-256, reason, seq) of the last refusal under a file name, None when there is none."""
-        query = "SELECT sha256, reason, seq FROM refusals WHERE file = ? AND stale = 0"
-        row = self._db.execute(query, (file,)).fetchone()
-        return (row[0], json.loads(row[1]), row[2]) if row else None
-
-    def stale_refusals(self) -> list[str]:
-        """Return the file names whose refusal was overtaken by an acceptance; their reasons are to go."""
-        return [row[0] for row in self._db.execute("SELECT file FROM refusals WHERE stale = 1")]
-
-    def forget_refusal(self, file: str) -> None:
-        """Drop a stale refusal once its reason file is gone."""
-        self._db.execute("DELETE FROM refusals WHERE file = ? AND stale = 1", (file,))
-
-    def contract(self, sha256: str) -> tuple[str, Any] | None:
-        """Return (type, contract) of a contract that was used, None when the hash is unknown."""
-        row = self._db.execute("SELECT type, contract FROM contracts WHERE sha256 = ?", (sha256,)).fetchone()
-        return (row[0], json.loads(row[1])) if row else None
-
-    def last_contract(self, type: str) -> tuple[str, Any] | None:
-        """Return (hash, contract) that a type used last, None when it never was used."""
-        query = "SELECT sha256, contract FROM contracts WHERE type = ? ORDER BY seq DESC LIMIT 1"
-        row = self._db.execute(query, (type,)).fetchone()
-        return (row[0], json.loads(row[1])) if row else None
-
     def facts(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """Yield (table, row) of everything that follows from the log, each table by its key. Raises Unreadable."""
-        for table, columns in _FACTS.items():
+        """Yield (table, row) of all that follows from the log, tables by name, rows by key. Raises Unreadable."""
+        for table, columns in sorted(_FACTS.items()):
             where = "WHERE stale = 0" if table == "refusals" else ""
             for row in self._db.execute(f"SELECT {columns} FROM {table} {where} ORDER BY 1, 2"):
                 yield table, row

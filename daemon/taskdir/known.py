@@ -5,6 +5,7 @@ A thin overlay: events that were decided but not yet committed are folded in mem
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from taskdir import documents, lifecycle, strictjson
@@ -30,6 +31,8 @@ class Known:
         self._messages: dict[str, str] = {}
         self._redrives: dict[str, str] = {}
         self._contracts: set[str] = set()
+        self._versions: dict[str, int] = {}
+        self._dependants: dict[str, list[str]] = {}
         self._live = {task.id: task for task in index.tasks("state = 'claimed'")}
 
     def add(self, event: Event) -> None:
@@ -47,6 +50,10 @@ class Known:
                 self._live.pop(task.id, None)
         if name == "accepted":
             self._messages[full["id"]] = full["sha256"]
+            for dep in full["task"].get("after", ()):
+                self._dependants.setdefault(dep, []).append(full["id"])
+        elif name == "set":
+            self._versions[full["key"]] = full["version"]
         elif name == "redriven":
             self._redrives[full["sha256"]] = full["id"]
         elif name == "contract":
@@ -67,18 +74,59 @@ class Known:
         """Return the claimed tasks in order of their recording."""
         return sorted(self._live.values(), key=lambda task: task.since or 0)
 
+    def dependants(self, id: str) -> list[Task]:
+        """Return every task that waits for a task, directly or not, nearest first."""
+        found: dict[str, Task] = {}
+        due = [id]
+        for at in due:
+            for each in [*self._index.lines.dependants(at), *self._dependants.get(at, ())]:
+                task = self.task(each)
+                if task is not None and each not in found:
+                    found[each] = task
+                    due.append(each)
+        return list(found.values())
+
+    def unmet(self, task: Task) -> list[str]:
+        """Return the dependencies that a task still waits for: it was never offered."""
+        return self._index.lines.unmet(task.id)
+
+    def overfull(self, task: Task) -> str | None:
+        """Return a resource that others hold to its capacity, so that this task may not; None when there is none."""
+        for resource in self._index.lines.resources(task.id):
+            others = [id for id in self._live if id != task.id and resource in self._index.lines.resources(id)]
+            if len(others) >= self.settings.resources.get(resource, 1):
+                return resource
+        return None
+
+    def version(self, key: str) -> int:
+        """Return the version of a key of shared state, 0 when it was never set."""
+        return self._versions.get(key) or self._index.shelf.version(key)
+
+    def benched(self) -> dict[str, float]:
+        """Return the benched agents with the daemon time at which each may work again."""
+        return self._index.standing.benched()
+
+    def losers(self) -> list[str]:
+        """Return the agents that lost so many attempts in a row that they are to be benched."""
+        length = self.settings.bench_after
+        return self._index.standing.streaks(length) if length else []
+
+    def nearby_ids(self, id: str) -> list[str]:
+        """Return ids of tasks that start like ``id``, some of them, for a hint."""
+        return self._index.ids_like(id[:2])
+
     def message(self, id: str) -> str | None:
         """Return the SHA-256 of the message that took an id, None when it is free."""
-        return self._messages.get(id) or self._index.message(id)
+        return self._messages.get(id) or self._index.register.message(id)
 
     def refused_before(self, file: str, sha256: str, code: str) -> bool:
         """Say whether the same file with the same bytes was refused for the same cause last time."""
-        found = self._index.refusal(file)
+        found = self._index.register.refusal(file)
         return found is not None and found[0] == sha256 and found[1]["code"] == code
 
     def redriven(self, sha256: str) -> str | None:
         """Return the id of the task that a record with this hash brought back before."""
-        return self._redrives.get(sha256) or self._index.redriven(sha256)
+        return self._redrives.get(sha256) or self._index.register.redriven(sha256)
 
     def record_bytes(self, task: Task) -> bytes | None:
         """Return the bytes that done/ or failed/ holds for a task, None while it runs."""
@@ -92,7 +140,7 @@ class Known:
 
     def is_contract_logged(self, sha256: str) -> bool:
         """Say whether the log has this contract's text already."""
-        return sha256 in self._contracts or self._index.contract(sha256) is not None
+        return sha256 in self._contracts or self._index.register.contract(sha256) is not None
 
     def contract_of(self, task: Task) -> Contract:
         """Return the contract that a task is bound to."""
@@ -101,7 +149,7 @@ class Known:
 
 def bound_contract(index: Index, catalog: Catalog, task: Task) -> Contract:
     """Return the contract that ``task`` was accepted under, from the catalog or from the log's copy of its text."""
-    found = index.contract(task.contract)
+    found = index.register.contract(task.contract)
     document: Any = found[1] if found else {}
     return catalog.bound(task.type, task.contract, document)
 
@@ -112,7 +160,28 @@ def record_bytes(index: Index, task: Task) -> bytes:
     return strictjson.pretty(made)
 
 
-def offer_bytes(index: Index, catalog: Catalog, task: Task) -> bytes:
-    """Build the bytes of a queued task's offer. The same facts always give the same bytes."""
-    made = documents.offer(task, index.body(task.id), bound_contract(index, catalog, task).output_schema)
+def offer_bytes(index: Index, catalog: Catalog, task: Task, context_bytes: int) -> bytes:
+    """Build the bytes of a queued task's offer. The same facts always give the same bytes.
+
+    Outputs of dependencies go into ``context`` up to ``context_bytes``; the rest is named by file and hash.
+    """
+    body = index.body(task.id)
+    context: dict[str, Any] = {}
+    files: dict[str, dict[str, str]] = {}
+    for dep in body.get("after", ()):
+        output = index.ended(dep).get("output")
+        context_bytes -= len(strictjson.dumps(output))
+        if context_bytes >= 0:
+            context[dep] = output
+            continue
+        done = index.task(dep)
+        sha256 = hashlib.sha256(record_bytes(index, done)).hexdigest() if done else ""
+        files[dep] = {"path": f"done/{dep}.json", "sha256": sha256}
+    made = documents.offer(task, body, bound_contract(index, catalog, task).output_schema, context, files)
     return (strictjson.dumps(made) + "\n").encode()
+
+
+def entry_bytes(index: Index, key: str) -> bytes | None:
+    """Build the bytes of state/<key>.json; None for a key that was never set."""
+    entry = index.shelf.get(key)
+    return strictjson.pretty(entry) if entry is not None else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from taskdir.documents import Event, Task
+from taskdir.documents import Event, Task, parse_timestamp
 
 ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("submitted", "valid message", "accepted", "queued"),
@@ -51,6 +51,7 @@ class IllegalEvent(ValueError):
 def accepted(event: Event) -> Task:
     """Make the task that an ``accepted`` event describes."""
     body: dict[str, Any] = event["task"]
+    wake_at = parse_timestamp(body["not_before"]) if "not_before" in body else None
     return Task(
         id=event["id"],
         seq=event["seq"],
@@ -62,6 +63,7 @@ def accepted(event: Event) -> Task:
         timeout_seconds=body["timeout_seconds"],
         backoff_seconds=body["backoff_seconds"],
         max_attempts=body["max_attempts"],
+        wake_at=wake_at,
     )
 
 

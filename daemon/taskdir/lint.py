@@ -11,9 +11,7 @@ from typing import Any
 from taskdir import patterns
 from taskdir.errors import Invalid
 
-_NOTES = frozenset(
-    {"title", "description", "default", "examples", "format", "$comment", "deprecated"}
-)
+_NOTES = frozenset({"title", "description", "default", "examples", "format", "$comment", "deprecated"})
 _COUNTS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"})
 _LIMITS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})

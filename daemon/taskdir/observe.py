@@ -6,9 +6,10 @@ overlooked. Changes nothing on disk.
 
 from __future__ import annotations
 
+import json
 import os
 
-from taskdir import contracts, names
+from taskdir import contracts, known, names
 from taskdir.contracts import Catalog
 from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.documents import Now
@@ -19,6 +20,7 @@ from taskdir.places import Places
 from taskdir.seen import Seen, Signature, Slot
 from taskdir.settings import Settings
 
+MAX_ENTRY = 1 << 24
 PASS_LIMIT = 512
 """Messages judged in one pass at most: one log sync covers them."""
 
@@ -26,12 +28,21 @@ PASS_LIMIT = 512
 class Observer:
     """Keeps between passes what is needed to tell change from rest."""
 
-    def __init__(self, places: Places, index: Index, catalog: Catalog, published: dict[str, Signature]) -> None:
-        """``published`` is the window's memory: offer name → signature as it was published."""
-        self._places, self._index, self._catalog, self._published = places, index, catalog, published
+    def __init__(
+        self,
+        places: Places,
+        index: Index,
+        catalog: Catalog,
+        published: dict[str, Signature],
+        entries: dict[str, Signature],
+    ) -> None:
+        """``published`` and ``entries`` remember offers and state entries: file name → signature as published."""
+        self._places, self._index, self._catalog = places, index, catalog
+        self._published, self._entries = published, entries
+        self._state_looked = float("-inf")
         self._holdings = Holdings(places)
         self.papers = Papers()
-        self._contract_files: dict[str, Signature] = {}
+        self._contract_files: dict[str, dict[str, Signature]] = {}
         self._first = True
 
     def look(self, now: Now, settings: Settings) -> Seen:
@@ -40,6 +51,7 @@ class Observer:
         self._first = False
         self._look_at_contracts(settings)
         self._look_at_ready(seen)
+        self._look_at_state(seen, now, settings)
         live = self._index.tasks("state = 'claimed'")
         self._holdings.look(seen, live, now.seconds, settings.scan_seconds)
         self._read_taken(seen, now, settings)
@@ -49,27 +61,30 @@ class Observer:
         return seen
 
     def _look_at_contracts(self, settings: Settings) -> None:
-        found: dict[str, Signature] = {}
-        for name in _list(self._places.contracts):
-            type = name.removesuffix(names.TASK)
-            shape = signature(os.path.join(self._places.contracts, name))
-            if names.is_message_name(name) and names.is_word(type) and shape is not None:
-                found[type] = shape
-                if self._contract_files.get(type) != shape:
-                    self._load_contract(type, settings)
-        for type in self._contract_files.keys() - found.keys():
-            self._catalog.drop(type)
-        self._contract_files = found
+        keys = os.path.join(self._places.contracts, "state")
+        for directory, catalog in ((self._places.contracts, self._catalog), (keys, self._catalog.keys)):
+            found: dict[str, Signature] = {}
+            before = self._contract_files.get(directory, {})
+            for name in _list(directory) if catalog is not None else ():
+                word = name.removesuffix(names.TASK)
+                shape = signature(os.path.join(directory, name))
+                if catalog is not None and names.is_message_name(name) and names.is_word(word) and shape is not None:
+                    found[word] = shape
+                    if before.get(word) != shape:
+                        self._load_contract(catalog, os.path.join(directory, name), word, settings)
+            for word in before.keys() - found.keys():
+                if catalog is not None:
+                    catalog.drop(word)
+            self._contract_files[directory] = found
 
-    def _load_contract(self, type: str, settings: Settings) -> None:
-        path = os.path.join(self._places.contracts, type + names.TASK)
+    def _load_contract(self, catalog: Catalog, path: str, word: str, settings: Settings) -> None:
         try:
-            self._catalog.load(type, read_regular(path, settings.max_message_bytes))
+            catalog.load(word, read_regular(path, settings.max_message_bytes))
         except (OSError, NotRegular, TooLarge):
-            self._catalog.load(type, b"")
-        last = self._index.last_contract(type)
-        if self._catalog.get(type) is None and last is not None:
-            self._catalog.put(contracts.compile_contract(type, *last))
+            catalog.load(word, b"")
+        last = self._index.register.last_contract(word) if catalog is self._catalog else None
+        if catalog.get(word) is None and last is not None:
+            catalog.put(contracts.compile_contract(word, *last))
 
     def _look_at_ready(self, seen: Seen) -> None:
         for queue in _list(self._places.ready):
@@ -86,6 +101,34 @@ class Observer:
                         elif published[:3] != shape[:3]:
                             seen.changed.add(name)
             seen.ready[queue] = found
+
+    def _look_at_state(self, seen: Seen, now: Now, settings: Settings) -> None:
+        """Find what was edited in state/: once a scan interval, since there may be many keys."""
+        if now.seconds - self._state_looked < settings.scan_seconds * 0.9:
+            return
+        self._state_looked = now.seconds
+        shown = set(_list(self._places.state))
+        for name in sorted(name for name in shown if names.is_message_name(name)):
+            path = os.path.join(self._places.state, name)
+            shape, published = signature(path), self._entries.get(name)
+            if shape is None or (published is not None and published[:3] == shape[:3]):
+                continue
+            expected = known.entry_bytes(self._index, name.removesuffix(names.TASK))
+            if expected is not None and published is None and _holds(path, expected):
+                self._entries[name] = shape
+            elif published is None and self._is_older(path, name):
+                seen.missing.append(name)
+            else:
+                seen.edited.append(name)
+        seen.missing += [name for name in self._entries if name not in shown]
+
+    def _is_older(self, path: str, name: str) -> bool:
+        """Say whether a state file shows an earlier version of its key: a stop came between fact and view."""
+        try:
+            entry = json.loads(read_regular(path, MAX_ENTRY))
+            return bool(entry["version"] < self._index.shelf.version(name.removesuffix(names.TASK)))
+        except (OSError, NotRegular, TooLarge, ValueError, KeyError, TypeError):
+            return False
 
     def _read_taken(self, seen: Seen, now: Now, settings: Settings) -> None:
         """Read what was taken but turned out to have changed since it was judged: it is judged anew."""
@@ -124,6 +167,13 @@ class Observer:
             paper = self.papers.read(path, name, settings.max_batch_bytes, now.seconds, settings.settle_seconds)
             if paper is not None:
                 seen.messages.append(paper)
+
+
+def _holds(path: str, data: bytes) -> bool:
+    try:
+        return read_regular(path, len(data)) == data
+    except (OSError, NotRegular, TooLarge):
+        return False
 
 
 def _list(path: str) -> list[str]:

@@ -40,6 +40,7 @@ class Papers:
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[Signature, float]] = {}
         self._stuck: dict[str, Signature] = {}
+        self._first_seen: dict[str, tuple[Signature, float]] = {}
         self.count = 0
 
     def read(
@@ -55,7 +56,8 @@ class Papers:
         known, since = self._waiting.get(path, (None, now))
         if known == shape and now - since < settle:
             return None
-        self.count += 1
+        waits_for_others = self._first_seen.get(path, (None, now))[0] == shape  # what it names may lie behind it
+        self.count += not waits_for_others
         paper = Paper(path, name, slot=slot, shape=shape)
         try:
             _fill(paper, limit)
@@ -68,6 +70,10 @@ class Papers:
             if settle > 0:
                 return None
         self._waiting.pop(path, None)
+        if isinstance(paper.value, dict) and ("after" in paper.value or "messages" in paper.value):
+            first, at = self._first_seen.get(path, (shape, now))
+            self._first_seen[path] = (shape, now if first != shape else at)
+            paper.settled = now - self._first_seen[path][1] >= settle
         return paper
 
     def is_unfinished(self, path: str) -> bool:
@@ -77,17 +83,20 @@ class Papers:
     def set_stuck(self, path: str) -> None:
         """Do not read a file again until it changes: it was judged, and could not be taken away."""
         shape = signature(path)
+        self._first_seen.pop(path, None)
         if shape is not None:
             self._stuck[path] = shape
 
     def forget_gone(self) -> None:
         """Drop what is remembered of files that are gone."""
         self._waiting = {path: found for path, found in self._waiting.items() if os.path.lexists(path)}
+        self._first_seen = {path: found for path, found in self._first_seen.items() if os.path.lexists(path)}
         self._stuck = {path: found for path, found in self._stuck.items() if os.path.lexists(path)}
 
     def next_deadline(self, settle: float) -> float | None:
         """Return the daemon time at which the next unfinished file will be judged, None when there is none."""
-        return min((since + settle for _, since in self._waiting.values()), default=None)
+        waiting = [*self._waiting.values(), *self._first_seen.values()]
+        return min((since + settle for _, since in waiting), default=None)
 
 
 def _fill(paper: Paper, limit: int) -> None:

@@ -108,10 +108,11 @@ def read_json(path: str) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a task stands: submitted, queued, claimed, done, failed, canceled, rejected, or unknown.
+    """How a task stands: submitted, queued, claimed, done, failed, canceled, rejected, or unknown; or, of one that is
+    waited for, blocked.
 
     ``body`` is its record when it is final (None: pruned by its reader, or not published yet), the reason when it
-    was rejected.
+    was rejected, and what it waits for (``by``) when it is blocked.
     """
 
     state: str
@@ -164,36 +165,30 @@ def _listed(path: str) -> list[str]:
 
 def indexed(places: Places, id: str) -> str | None:
     """Ask the daemon's index, read-only, for a task's state; None when it knows no such task or is not there."""
-    if not os.path.exists(places.index):
-        return None
-    import sqlite3
-    from contextlib import closing
-    from urllib.parse import quote
+    from taskdir import asking
 
-    # Without a write-ahead log nobody has it open, and a file that nobody changes needs none of SQLite's locks.
-    mode = "mode=ro" if os.path.exists(places.index + "-wal") else "immutable=1"
-    try:
-        with closing(sqlite3.connect(f"file:{quote(places.index)}?{mode}", uri=True, timeout=1)) as db:
-            row = db.execute("SELECT state FROM tasks WHERE id = ?", (id,)).fetchone()
-    except sqlite3.Error:
-        return None
-    return str(row[0]) if row else None
+    return asking.state(places.index, id)
 
 
 def ended(places: Places, ids: Iterable[str], timeout: float | None = None) -> Iterator[tuple[str, Standing]]:
-    """Yield (id, standing) of each task as it ends or turns out rejected.
+    """Yield (id, standing) of each task as it ends or turns out rejected; at the end those that are ``blocked``.
 
-    ``timeout`` in seconds, None: for ever. Raises Missing for ids that nobody knows, TimedOut for what is left.
+    Blocked is what waits for a failed or canceled task: told once nothing else is left to wait for, since a redrive may
+    free it until then. ``timeout`` in seconds, None: for ever. Raises Missing for ids that nobody knows, TimedOut for
+    what is left.
     """
     until = None if timeout is None else time.monotonic() + timeout
     left, doubtful = dict.fromkeys(ids), set[str]()
     pause, interval, next_thorough = 0.01, 0.1, 0.0
     while left:
-        thorough = time.monotonic() >= next_thorough
+        began = time.monotonic()
+        thorough = began >= next_thorough
         unknown: list[str] = []
+        queued: list[str] = []
         for id in list(left):
             found = standing(places, id, thorough=thorough)
             if found is None or found.state not in ENDED | {"unknown"}:
+                queued += [id] if found is not None and found.state == "queued" else []
                 continue
             if found.body is None and id not in doubtful:
                 doubtful.add(id)  # the index may be a moment ahead of the files, or behind: conclude it the next time
@@ -204,13 +199,32 @@ def ended(places: Places, ids: Iterable[str], timeout: float | None = None) -> I
                 yield id, found
         if unknown:
             raise _unknown(places, unknown)
+        if left and len(queued) == len(left) and len(blocked := _blocked(places, queued)) == len(left):
+            yield from ((id, Standing("blocked", {"by": blocked[id]})) for id in left)
+            return
         if left and until is not None and time.monotonic() >= until:
             raise _timed_out(places, list(left))
-        if thorough:
-            next_thorough, interval = time.monotonic() + interval, min(interval * 2, 1.0)
+        if thorough:  # of many tasks it takes long: it shall not take all the time
+            now = time.monotonic()
+            next_thorough, interval = now + max(interval, 4 * (now - began)), min(interval * 2, 1.0)
         if left:
             time.sleep(pause if until is None else max(0.0, min(pause, until - time.monotonic())))
             pause = min(pause * 1.2, 0.25)
+
+
+def _blocked(places: Places, ids: list[str]) -> dict[str, list[dict[str, str]]]:
+    """Return those of the queued tasks that wait for a failed or canceled one, each with these: id and state.
+
+    One that lies in inbox/ is being redriven, and blocks nobody.
+    """
+    from taskdir import asking
+
+    found: dict[str, list[dict[str, str]]] = {}
+    for id, by in asking.blocked(places.index, ids).items():
+        stuck = [each for each in by if not os.path.lexists(os.path.join(places.inbox, each + names.TASK))]
+        if stuck:
+            found[id] = [{"id": each, "state": by[each]} for each in stuck]
+    return found
 
 
 def _unknown(places: Places, ids: list[str]) -> Missing:

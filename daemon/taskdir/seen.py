@@ -28,7 +28,8 @@ class Paper:
 
     ``path`` is where it lies now (its place, or .taskdir/taken/), ``name`` its own name, ``sha256`` of the bytes that
     were judged. Exactly one of ``value`` and ``fault`` counts; ``special`` is set for what has no bytes to judge: no
-    regular file, too large, or unreadable. ``shape`` is how it looked then.
+    regular file, too large, or unreadable. ``shape`` is how it looked then; ``settled`` is set when it names other
+    messages and lay here unchanged for the settle time.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Paper:
     value: Any = None
     fault: Invalid | None = None
     special: bool = False
+    settled: bool = False
     slot: Slot | None = None
     shape: Signature | None = None
 
@@ -65,12 +67,14 @@ class Holding:
 class Seen:
     """Everything that one pass looked at.
 
-    ``agents`` are the directories in claimed/. ``gone`` are live claims of which neither task nor result is there:
-    the listing succeeded and a direct look said ENOENT; of any other claim that is not in ``holdings`` nothing may be
-    concluded. ``ready`` maps queue → name → signature; ``strange`` are the (queue, name) in it that this daemon did
-    not publish, ``changed`` the names of offers that are not as they were published. ``first``: the first pass since
-    the daemon started. ``leftovers`` are notes and refusals beside which neither task nor result lies. ``more``:
-    papers were left for the next pass. ``blind``: some directory in claimed/ could not be listed.
+    ``agents`` are the directories in claimed/. ``gone`` are live claims of which neither task nor result is there: the
+    listing succeeded and a direct look said ENOENT; of any other claim that is not in ``holdings`` nothing may be
+    concluded. ``leftovers`` are notes and refusals beside which neither task nor result lies. ``ready`` maps queue →
+    name → signature; ``strange`` are the (queue, name) in it that this daemon did not publish, ``changed`` the names of
+    offers that are not as they were published. ``edited`` are the names in state/ that are not as the daemon wrote
+    them, ``missing`` those that were removed there or show an older version. ``first``: the first pass since the
+    daemon started. ``more``: papers were left for the next pass. ``blind``: some directory in claimed/ could not be
+    listed.
     """
 
     messages: list[Paper] = field(default_factory=list)
@@ -80,6 +84,8 @@ class Seen:
     leftovers: dict[Slot, list[str]] = field(default_factory=dict)
     agents: set[str] = field(default_factory=set)
     ready: dict[str, dict[str, Signature]] = field(default_factory=dict)
+    edited: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     strange: list[tuple[str, str]] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
     first: bool = False

@@ -27,6 +27,9 @@ class Settings:
     max_result_bytes: int = 1_048_576
     refusal_cap: int = 3
     log_segment_bytes: int = 67_108_864
+    context_bytes: int = 65_536
+    bench_after: int = 5
+    bench_seconds: float = 60.0
 
     def all_queues(self) -> list[str]:
         """Return every queue that exists by name: ``default`` and the declared ones."""

@@ -1,6 +1,7 @@
-"""One task's story, and lists of tasks, as ``show`` and ``list`` tell them: the record's shape in every state.
+"""One task's story, its timeline, and lists of tasks, as ``show`` and ``list`` tell them.
 
-Reads Facts, and looks into inbox/ for messages that no daemon has judged yet (SPEC sections 3 and 6.6).
+A story has the record's shape in every state. Reads Facts, and looks into inbox/ for messages that no daemon has judged
+yet (SPEC sections 3 and 6.6).
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskdir import documents, lifecycle, names
-from taskdir.documents import Now, Task, compact, timestamp
+from taskdir.documents import Now, compact
 from taskdir.facts import Facts
+from taskdir.waiting import waiting
 
 STATES = (*lifecycle.STATES, "rejected")
 """What ``list --state`` may ask for."""
@@ -29,51 +31,77 @@ def story(facts: Facts, id: str, now: Now) -> dict[str, Any] | None:
         return made | ({"x-waiting": waiting(facts, task, now)} if task.state == "queued" else {})
     if os.path.lexists(os.path.join(facts.places.inbox, id + names.TASK)):
         return {"kind": "record", "id": id, "state": "submitted", "attempts": []}
-    refusal = facts.index.refusal(id + names.TASK)
+    refusal = facts.index.register.refusal(id + names.TASK)
     if refusal is not None:
         error = {"code": refusal[1]["code"], "message": refusal[1]["message"]}
         return {"kind": "record", "id": id, "state": "rejected", "error": error, "attempts": [], "reason": refusal[1]}
-    if facts.index.message(id) is not None:
+    if facts.index.register.message(id) is not None:
         return {"kind": "message", "id": id, "state": "accepted"}
     return None
 
 
-def waiting(facts: Facts, task: Task, now: Now) -> dict[str, Any]:
-    """Say why a queued task waits: ``backoff`` until a time, or the ``line``: its position, and where it is offered."""
-    if task.wake_at is not None and task.wake_at > now.seconds:
-        left = round(task.wake_at - now.seconds, 3)
-        return {"why": "backoff", "until": timestamp(task.wake_at), "seconds": left}
-    where = "state = 'queued' AND wake_at IS NULL AND queue = ?"
-    ahead = f"SELECT count(*) FROM tasks WHERE {where} AND (priority, seq) < (?, ?)"
-    before = int(next(facts.index.rows(ahead, (task.queue, task.priority, task.seq)))[0])
-    total = int(next(facts.index.rows(f"SELECT count(*) FROM tasks WHERE {where}", (task.queue,)))[0])
-    offer = os.path.join("ready", task.queue, task.stem + names.TASK)
-    shown = offer if os.path.lexists(facts.places.join(offer)) else None
-    told = {"why": "line", "position": before + 1, "of": max(total, before + 1), "queue": task.queue}
-    return told | compact(offer=shown)
+def timeline(facts: Facts, id: str) -> list[dict[str, Any]]:
+    """Return what happened to a task in order: ``time``, ``event``, and of an attempt its number, agent and error."""
+    (accepted,) = next(facts.index.rows("SELECT accepted FROM tasks WHERE id = ?", (id,)))
+    found: list[dict[str, Any]] = [{"time": accepted, "event": "accepted"}]
+    for attempt in facts.index.attempts(id):
+        who = {"attempt": attempt["attempt"], "agent": attempt["agent"]}
+        found.append({"time": attempt["claimed"], "event": "claimed", **who})
+        if "outcome" in attempt:
+            told = compact(error=attempt.get("error"), notes=attempt.get("notes"))
+            found.append({"time": attempt["ended"], "event": attempt["outcome"], **who, **told})
+    return found
 
 
-def tasks(facts: Facts, wanted: dict[str, str], limit: int) -> Iterator[dict[str, Any]]:
+def waiters(facts: Facts, id: str) -> int:
+    """Return how many tasks wait for a task directly."""
+    return len(facts.index.lines.dependants(id))
+
+
+_AGENT = "coalesce(agent, (SELECT a.agent FROM attempts a WHERE a.id = tasks.id ORDER BY a.attempt DESC LIMIT 1))"
+
+_COLUMNS = "id state type queue priority attempt failures agent accepted unmet stalled".split()
+
+_SOURCES = {"agent": _AGENT, "unmet": "nullif(blocked, 0)", "stalled": "nullif(stalled, 0)"}
+
+_CONDITIONS = {
+    "agent": f"{_AGENT} = ?",
+    "after": "EXISTS (SELECT 1 FROM bodies b, json_each(b.task, '$.after') d WHERE b.id = tasks.id AND d.value = ?)",
+}
+
+_DOWN = """id IN (
+WITH RECURSIVE below(id) AS (
+  SELECT w.id FROM tasks t JOIN waits w ON w.dep = t.id WHERE t.final IS NOT NULL AND t.state IN ('failed', 'canceled')
+  UNION SELECT w.id FROM below JOIN waits w ON w.dep = below.id)
+SELECT id FROM below)"""
+
+BLOCKED = f"state = 'queued' AND blocked > 0 AND {_DOWN}"
+"""The condition for queued tasks that wait for a failed or canceled one, however indirectly."""
+
+
+def tasks(facts: Facts, wanted: dict[str, str], limit: int, *, stuck: bool = False) -> Iterator[dict[str, Any]]:
     """Yield the tasks whose state, queue, type or agent are as ``wanted``, oldest first, at most ``limit`` (0: all).
 
-    ``agent``: who holds it, or held it last. State ``rejected`` yields refused files instead.
+    ``agent``: who holds it, or held it last; ``after``: a task that it names as a dependency. ``stuck``: only those
+    that a failed or canceled task blocks, each with these (``by``). State ``rejected`` yields refused files instead.
     """
     if wanted.get("state") == "rejected":
         yield from _refusals(facts, limit)
         return
-    agent = "coalesce(agent, (SELECT a.agent FROM attempts a WHERE a.id = tasks.id ORDER BY a.attempt DESC LIMIT 1))"
-    columns = ("id", "state", "type", "queue", "priority", "attempt", "failures", "agent", "accepted")
-    chosen = ", ".join(agent if name == "agent" else name for name in columns)
-    where = [f"{agent if name == 'agent' else name} = ?" for name in wanted]
+    chosen = ", ".join(_SOURCES.get(name, name) for name in _COLUMNS)
+    where = [_CONDITIONS.get(name, f"{name} = ?") for name in wanted] + ([BLOCKED] if stuck else [])
     query = f"SELECT {chosen} FROM tasks WHERE {' AND '.join(where) or '1'} ORDER BY seq LIMIT ?"
+    causes = facts.index.lines.causes() if stuck else {}
     for row in facts.index.rows(query, (*wanted.values(), limit or -1)):
-        yield compact(**dict(zip(columns, row, strict=True)))
+        told = compact(**dict(zip(_COLUMNS, row, strict=True)))
+        by = [{"id": id, "state": state} for id, state in causes.get(told["id"], {}).items()]
+        yield told | ({"by": by} if stuck else {})
 
 
 def _refusals(facts: Facts, limit: int) -> Iterator[dict[str, Any]]:
     query = "SELECT file FROM refusals WHERE stale = 0 ORDER BY seq LIMIT ?"
     for (file,) in facts.index.rows(query, (limit or -1,)):
-        found = facts.index.refusal(file)
+        found = facts.index.register.refusal(file)
         if found is not None:
             yield {"file": file, "state": "rejected", "seq": found[2], "code": found[1]["code"]} | {
                 "message": found[1]["message"]

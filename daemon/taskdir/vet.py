@@ -90,6 +90,8 @@ def kind_by_path(path: str) -> str | None:
         return None
     if name.endswith(".jsonl"):
         return "event"
+    if (above, place) == ("contracts", "state"):
+        return "contract"
     if above in ("ready", "claimed") or names.parse_stem(name.removesuffix(names.TASK)):
         return "offer"
     return _PLACES.get(place)

@@ -25,6 +25,7 @@ log = logging.getLogger("taskdir")
 
 _LONG = 200
 """Bytes: a longer name has no room for what taken/ puts before it."""
+_EXPELLED = frozenset({"ready-stranger", "claim-unknown", "state-stranger", "state-changed"})
 
 
 class View:
@@ -43,10 +44,12 @@ class View:
             self._safely(os.path.join(self._places.claimed, *slot), partial(self._sweep, slot, suffixes))
         for paper in seen.results:
             self._safely(paper.path, partial(self._answer_result, paper))
-        for file in self._index.stale_refusals():
+        for file in self._index.register.stale_refusals():
             self._safely(file, partial(self._drop_reason, file))
         for paper in seen.messages:
             self._safely(paper.path, partial(self._answer_message, paper))
+        for name in seen.edited:
+            self._safely(name, partial(self._expel, "state", name))
         for queue, name in seen.strange:
             self._safely(name, partial(self._expel, f"ready/{queue}", name))
 
@@ -62,7 +65,7 @@ class View:
         task = self._index.task(holding.stem.id)
         if holding.stem.id in self._due or (task is not None and task.state == "claimed" and _holder(task) == slot):
             return
-        if task is None:
+        if task is None or (task.state == "queued" and task.stem == slot.stem):  # forged: it was never offered
             self._expel(f"claimed/{slot.agent}", slot.stem + names.TASK)
             return
         base = os.path.join(self._places.claimed, slot.agent, slot.stem)
@@ -84,7 +87,7 @@ class View:
         if slot is None or stem is None or stem.id in self._due:
             return
         base = os.path.join(self._places.claimed, slot.agent, slot.stem)
-        refusal = self._index.refusal(paper.name)
+        refusal = self._index.register.refusal(paper.name)
         if task is None:
             self._move_to_rejected(paper, paper.name, 0)
         elif task.state == "claimed" and _holder(task) == slot:
@@ -99,22 +102,22 @@ class View:
     def _answer_message(self, paper: Paper) -> None:
         file = names.printable(paper.name)
         id = paper.name.removesuffix(names.TASK)
-        refusal = self._index.refusal(file)
+        refusal = self._index.register.refusal(file)
         if refusal is not None and refusal[0] == paper.sha256:
             self._reject(paper, paper.name, refusal[1], refusal[2])
-        elif self._index.message(id) == paper.sha256 or self._index.redriven(paper.sha256) == id:
+        elif self._index.register.message(id) == paper.sha256 or self._index.register.redriven(paper.sha256) == id:
             self._take(paper)
 
     def _drop_reason(self, file: str) -> None:
         """Remove the reason of a file that was accepted since; the input is still there, so nobody is misled."""
         self._disk.unlink(os.path.join(self._places.rejected, names.reason_name(file)))
-        self._index.forget_refusal(file)
+        self._index.register.forget_refusal(file)
 
     def _expel(self, place: str, name: str) -> None:
         """Move what nobody offered out of ready/ or claimed/, its reason first."""
-        refusal = self._index.refusal(f"{place}/{names.printable(name)}")
+        refusal = self._index.register.refusal(f"{place}/{names.printable(name)}")
         path = self._places.join(place, name)
-        if refusal is not None and refusal[1]["code"] in ("ready-stranger", "claim-unknown"):
+        if refusal is not None and refusal[1]["code"] in _EXPELLED:
             self._reject(Paper(path, name, special=True), name, refusal[1], refusal[2])
 
     def _reject(self, paper: Paper, name: str, reason: dict[str, str], seq: int) -> None:

@@ -28,33 +28,52 @@ class Window:
     def __init__(self, places: Places, disk: Disk, index: Index, catalog: Catalog) -> None:
         self._places, self._disk, self._index, self._catalog = places, disk, index, catalog
         self.published: dict[str, Signature] = {}
+        self.context_bytes = 65536
 
     def reconcile(self, seen: Seen, settings: Settings) -> bool:
         """Make ready/ show the first tasks of each queue; says whether anything had to change."""
         for queue in settings.all_queues():
             if queue not in seen.ready:
                 self._make_directory(queue)
-        changed, current = False, set[str]()
-        for queue in sorted({*self._index.queues(), *seen.ready}):
-            wanted = {task.stem + names.TASK: task for task in self._index.window(queue, settings.window)}
-            current.update(wanted)
-            present = seen.ready.get(queue, {})
-            for name in present:
-                if name not in wanted and self._is_ours(name):
+        queues = sorted({*self._index.queues(), *seen.ready})
+        wanted = {queue: self._wanted(queue, settings.window) for queue in queues}
+        changed, lost = False, set[str]()
+        for queue, tasks in wanted.items():
+            for name in seen.ready.get(queue, {}):
+                if name not in tasks and self._is_ours(name):
                     self.published.pop(name, None)
-                    changed |= self._disk.unlink(self._path(queue, name))
-            for name, task in wanted.items():
+                    if self._disk.unlink(self._path(queue, name)):
+                        changed = True
+                    else:
+                        lost.update(self._resources(name))
+        for queue, tasks in wanted.items():
+            present = seen.ready.get(queue, {})
+            for name, task in tasks.items():
                 if name not in present:
-                    if not (seen.blind and name in self.published):
+                    held_back = lost and lost.intersection(self._index.lines.resources(task.id))
+                    if not held_back and not (seen.blind and name in self.published):
                         changed |= self._publish(queue, name, task)
                 elif name in seen.changed or (name not in self.published and not self._is_right(queue, name, task)):
                     if self._disk.unlink(self._path(queue, name)):  # else it was just claimed, as it is
                         changed |= self._publish(queue, name, task)
                 elif name not in self.published:
                     self.published[name] = present[name]
-        for name in [name for name in self.published if name not in current]:
-            del self.published[name]  # claimed or withdrawn
+        self._forget(wanted)
         return changed
+
+    def _forget(self, wanted: dict[str, dict[str, Task]]) -> None:
+        """Drop the memory of offers that were claimed or withdrawn."""
+        now = {name for tasks in wanted.values() for name in tasks}
+        for name in [name for name in self.published if name not in now]:
+            del self.published[name]
+
+    def _wanted(self, queue: str, size: int) -> dict[str, Task]:
+        return {task.stem + names.TASK: task for task in self._index.window(queue, size)}
+
+    def _resources(self, name: str) -> list[str]:
+        """The resources of an offer that could not be withdrawn: somebody claimed it, so they are not free."""
+        stem = names.parse_stem(name.removesuffix(names.TASK))
+        return self._index.lines.resources(stem.id) if stem else []
 
     def _is_ours(self, name: str) -> bool:
         stem = names.parse_stem(name.removesuffix(names.TASK))
@@ -62,7 +81,7 @@ class Window:
         return stem is not None and task is not None and stem.seq <= task.seq and stem.attempt <= task.attempt
 
     def _offer_bytes(self, task: Task) -> bytes:
-        return known.offer_bytes(self._index, self._catalog, task)
+        return known.offer_bytes(self._index, self._catalog, task, self.context_bytes)
 
     def _is_right(self, queue: str, name: str, task: Task) -> bool:
         expected = self._offer_bytes(task)

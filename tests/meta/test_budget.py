@@ -30,13 +30,13 @@ with open(sys.argv[1], "w") as report:
 """
 
 ALLOWED = frozenset(
-    "taskdir taskdir.cli taskdir.cli.frame taskdir.client taskdir.clock taskdir.disk taskdir.documents"
-    " taskdir.errors taskdir.gestures taskdir.names taskdir.places taskdir.roots taskdir.rules"
-    " taskdir.strictjson".split()
+    "taskdir taskdir.cli taskdir.cli.frame taskdir.asking taskdir.client taskdir.clock taskdir.disk taskdir.documents"
+    " taskdir.errors taskdir.gestures taskdir.held taskdir.names taskdir.places taskdir.roots taskdir.rules"
+    " taskdir.shared taskdir.strictjson".split()
 )
 """Our own modules that an agent-side verb may load, beside its own."""
 
-VERBS = ("submit", "claim", "note", "finish", "wait")
+VERBS = ("submit", "claim", "note", "finish", "state", "wait")
 
 
 class Step(NamedTuple):
@@ -83,6 +83,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Step]:
     path = json.loads(play("claim", "--agent", "alice", "--json").stdout)["path"]
     play("note", path, "half way")
     play("finish", path, "--output", '{"a": 1}')
+    play("state", "set", "head", '"abc"', "--if-version", "0")
     play("run", "--once")
     play("wait", "hi", "--timeout", "5")
     return played

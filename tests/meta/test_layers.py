@@ -18,12 +18,13 @@ PACKAGE = ROOT / "daemon" / "taskdir"
 
 MAP = {
     "pure": "errors names places nearby patterns lint strictjson rules documents seen lifecycle",
-    "edges": "clock disk lock watch validate filesystem textlog",  # one outside thing each
-    "knowledge": "settings contracts logread journal index known holdings"
-    " papers observe records window view facts audit compare",
-    "desks": "claims results leases intake offers",  # one duty each; none knows another, no disk, no clock
-    "running": "roots gestures client aio daemon vet check overview story doctor.* doctor demo.* demo",
-    "surface": "cli.frame cli.* cli __init__ __main__",  # cli.* is a verb; __init__ the public names
+    "edges": "clock disk lock watch validate filesystem textlog terminal",  # one outside thing each
+    "knowledge": "settings contracts logread journal register asking lines shelf index known holdings papers observe"
+    " acceptance orders records entries window view facts precedence audit compare",
+    "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
+    "running": "roots gestures shared held client aio daemon vet check waiting story overview graph report.* report"
+    " doctor.* doctor demo.* demo",
+    "surface": "cli.frame cli.words cli.* cli __init__ __main__",  # cli.* is a verb; __init__ the public names
 }
 LEFT_TOO = {"pure", "knowledge", "running", "surface"}
 NOT_FOR_DESKS = {"clock", "disk", "lock", "watch"}
@@ -33,7 +34,8 @@ ONLY_IN = {
     "jsonschema": {"validate"},
     "jsonschema_rs": {"validate"},
     "referencing": {"validate"},
-    "sqlite3": {"index", "roots"},
+    "rich": {"terminal"},
+    "sqlite3": {"asking", "index", "lines", "register", "shelf"},
 }
 PLACE = {name: (row, column) for row, names in enumerate(MAP.values()) for column, name in enumerate(names.split())}
 ROWS = list(MAP)

@@ -15,8 +15,9 @@ import pytest
 
 from faults.world import Countdown, World
 from support.live import ENV, Root, taskdir, until
-from taskdir import facts, rules, story, validate
+from taskdir import facts, rules, validate, waiting
 from taskdir.cli import main
+from taskdir.clock import Clock
 from taskdir.documents import Now, timestamp
 from taskdir.index import Index, open_for_reading
 
@@ -54,8 +55,9 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def verb(world: World, capsys: pytest.CaptureFixture[str]) -> Verb:
-    """Run a verb on the world's root: (exit code, stdout, stderr)."""
+def verb(world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Verb:
+    """Run a verb on the world's root, at the world's time: (exit code, stdout, stderr)."""
+    monkeypatch.setattr(Clock, "now", lambda self: world.clock.now())
 
     def run(*words: str | Path) -> tuple[int, str, str]:
         code = main(["--root", str(world.root), *map(str, words)])
@@ -109,18 +111,18 @@ def test_show_of_what_has_ended_is_its_record(place: str, world: World, verb: Ve
 
 def test_show_says_why_it_waits(verb: Verb) -> None:
     assert data(verb("show", "back1", "--json"))["x-waiting"]["why"] == "backoff"
-    assert "waits: backoff until 2027-" in verb("show", "back1")[1]
+    assert "now: backoff until 2027-" in verb("show", "back1")[1]
     found = data(verb("show", "line1", "--json"))["x-waiting"]
     assert (found["position"], found["of"], found["queue"]) == (1, 1, "default")
     assert found["offer"].startswith("ready/default/5-")
-    assert "place 1 of 1 in the line of default, offered as ready/" in verb("show", "line1")[1]
+    assert "position 1 of 1 in the line of default, offered as ready/" in verb("show", "line1")[1]
 
 
 def test_show_tells_position_and_missing_daemon(world: World, verb: Verb) -> None:
     world.write("inbox/line3.json", {"type": "count", "priority": 4})
     world.passes()
     world.stop()
-    assert "place 2 of 2 in the line of default" in (said := verb("show", "line1")[1])
+    assert "position 2 of 2 in the line of default" in (said := verb("show", "line1")[1])
     assert "no daemon is running" in said
 
 
@@ -200,7 +202,8 @@ def test_status(world: World, verb: Verb) -> None:
     ]
     assert (found["rejected"], found["log"]["segments"]) == (1, 1)
     _, said, _ = verb("status")
-    for words in ("a daemon runs (pid", "default: 2 waiting, 1 of them in backoff", "bo: held1 #1", "BAD", "fail1: it"):
+    phrases = ["a daemon runs (pid", "default: 2 waiting, the oldest", "s, 1 asleep", "bo: held1 #1", "BAD"]
+    for words in [*phrases, "fail1: it"]:
         assert words in said
     assert len(said.splitlines()) < 24, "one screen"
 
@@ -293,7 +296,7 @@ def test_the_position_of_one_in_backoff_that_is_over(world: World) -> None:
     known = facts.open_facts(str(world.root), late)
     task = known.index.task("back1")
     assert task is not None
-    assert story.waiting(known, task, late) == {"why": "line", "position": 1, "of": 1, "queue": "default"}
+    assert waiting.waiting(known, task, late) == {"why": "line", "position": 1, "of": 1, "queue": "default"}
     known.close()
 
 
@@ -407,7 +410,9 @@ DOCUMENTS: list[tuple[str, object, tuple[str, ...], str | None]] = [
     ("inbox/a.json", {"type": "echo"}, (), None),
     ("inbox/a.json", {"type": "echo", "id": "b"}, (), "id-mismatch"),
     ("inbox/A.json", {"type": "echo"}, (), "name-grammar"),
-    ("inbox/a.json", {"type": "echo", "after": ["b"]}, (), "not-supported"),
+    ("inbox/a.json", {"type": "echo", "after": ["b"], "resources": ["gpu"]}, (), None),
+    ("inbox/a.json", {"type": "echo", "after": "b"}, (), "wrong-type"),
+    ("inbox/a.json", {"kind": "state", "key": "k"}, (), "missing-field"),
     ("inbox/a.json", {"kind": "batch", "messages": []}, (), "out-of-range"),
     ("inbox/a.json", '{"type": "echo", "type": "x"}', (), "json-duplicate-key"),
     ("any/a.json", {"type": "echo"}, (), "unknown-kind"),

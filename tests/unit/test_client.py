@@ -433,7 +433,7 @@ class TestKeep:
             assert not is_locked(claim.path)
 
     def test_locked_by_another_is_no_hold(self, root: Path, td: Taskdir, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("taskdir.client.LOCK_SECONDS", 0.0)
+        monkeypatch.setattr("taskdir.held.LOCK_SECONDS", 0.0)
         offer(root)
         with claimed(td) as first, td.resume(first.path) as second:
             assert second._fd is None
@@ -747,5 +747,5 @@ def test_the_package_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     heavy, ours = done.stdout.splitlines()
     assert not {"asyncio", "sqlite3", "subprocess"} & {*heavy.split()}
-    expected = "client disk errors gestures names places roots strictjson"
+    expected = "client disk errors gestures held names places roots shared strictjson"
     assert ours.split() == [f"taskdir.{name}" for name in expected.split()]

@@ -84,8 +84,14 @@ ERROR = {"code": "c", "message": "m"}
     [(None, None, {}), (ERROR, {"type": "null"}, {"last_error": ERROR, "output_schema": {"type": "null"}})],
 )
 def test_offer(last_error: Any, schema: Any, more: dict[str, Any]) -> None:
-    made = documents.offer(task(last_error=last_error), history.body(input=[1]), schema)
+    made = documents.offer(task(last_error=last_error), history.body(input=[1]), schema, {}, {})
     assert made == BARE_OFFER | more
+
+
+def test_an_offer_with_context() -> None:
+    files = {"big": {"path": "done/big.json", "sha256": "0" * 64}}
+    made = documents.offer(task(), history.body(input=[1]), None, {"small": 7}, files)
+    assert made == BARE_OFFER | {"context": {"small": 7}, "context_files": files}
 
 
 def test_record() -> None:

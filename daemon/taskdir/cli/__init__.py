@@ -26,6 +26,8 @@ VERBS = {
     "list": "list tasks",
     "status": "say how the root is doing",
     "log": "print events",
+    "state": "read and change the shared state",
+    "report": "write the log as one HTML page",
     "contract": "list, check or add task types",
     "validate": "check documents before they are used",
     "check": "compare the directories with the log",

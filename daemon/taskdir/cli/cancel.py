@@ -15,6 +15,7 @@ one of them is unknown or has ended already. An agent that works on one learns i
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("ids", nargs="+", metavar="ID", help="the task")
+    parser.add_argument("--dependants", action="store_true", help="and all that wait for it, however indirectly")
     parser.add_argument("--from", dest="from_", metavar="NAME", help="who asks")
 
 
@@ -23,7 +24,9 @@ def run(args: argparse.Namespace, env: Env) -> int:
     for id in args.ids:
         if not names.is_word(id):
             raise gestures.bad_word("id", id)
-    places, disk, asks = env.places(), Disk(), {} if args.from_ is None else {"from": args.from_}
+    places, disk = env.places(), Disk()
+    asks = {"from": args.from_, "dependants": args.dependants or None}
+    asks = {name: value for name, value in asks.items() if value is not None}
     sent = []
     for task in args.ids:
         id = roots.mint_id()

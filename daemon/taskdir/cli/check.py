@@ -29,8 +29,8 @@ def run(args: argparse.Namespace, env: Env) -> int:
             report = check.check_root(str(env.root()), progress.step, time.sleep)
     counts = {"events": report.events, "tasks": report.tasks, "records": report.records, "pruned": report.pruned}
     if env.json:
-        found = [finding.as_dict() for finding in report.findings]
-        env.out({"ok": not report.failed, "findings": found, "remarks": report.remarks} | counts)
+        found = {"ok": not report.failed, "findings": [finding.as_dict() for finding in report.findings]}
+        env.out(found | {"remarks": report.remarks} | counts | {"held": report.held})
         return int(report.failed)
     for finding in report.findings:
         env.out(plain(f"{finding.level}: {finding}"))

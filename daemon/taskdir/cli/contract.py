@@ -14,6 +14,9 @@ from taskdir.cli.frame import Env, plain, read_file
 from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
 from taskdir.errors import CannotCreate, Invalid, Missing, Usage
 
+KEYS = "state"
+"""The directory in contracts/ for the contracts of keys of the shared state."""
+
 HELP = """List the types that exist; check contracts before they are used; add a contract, checked first and published
 in one step. Exit code 65: a contract is invalid; 73: the type exists with another text."""
 
@@ -33,9 +36,15 @@ def run(args: argparse.Namespace, env: Env) -> int:
 
 
 def _files(env: Env) -> list[str]:
-    directory = env.places().contracts
-    found = sorted(name for name in os.listdir(directory) if names.is_message_name(name))
-    return [os.path.join(directory, name) for name in found]
+    """Return the files of all contracts: those of types, then those of keys of the shared state."""
+    types = env.places().contracts
+    return [
+        os.path.join(directory, name)
+        for directory in (types, os.path.join(types, KEYS))
+        if directory == types or os.path.isdir(directory)
+        for name in sorted(os.listdir(directory))
+        if names.is_message_name(name)
+    ]
 
 
 def _list(words: list[str], env: Env) -> int:
@@ -46,16 +55,18 @@ def _list(words: list[str], env: Env) -> int:
         env.out(found)
     for each in found if not env.json else ():
         fault = f"  BAD: {each['error']['message']} [{each['error']['code']}]" if "error" in each else ""
-        env.out(plain(f"{each['type']}  {each.get('description', '')}{fault}".rstrip()))
+        name = each["type"] if "type" in each else f"{KEYS}/{each['key']}"
+        env.out(plain(f"{name}  {each.get('description', '')}{fault}".rstrip()))
     return 0
 
 
 def _described(env: Env) -> Iterator[dict[str, Any]]:
     own = validate.document("contract")
     for path in _files(env):
-        told: dict[str, Any] = {"type": os.path.basename(path).removesuffix(names.TASK)}
+        word = os.path.basename(path).removesuffix(names.TASK)
+        told: dict[str, Any] = {"key" if os.path.basename(os.path.dirname(path)) == KEYS else "type": word}
         try:
-            contract = contracts.parse(told["type"], read_regular(path, vet.LARGEST), own)
+            contract = contracts.parse(word, read_regular(path, vet.LARGEST), own)
             told["sha256"] = contract.sha256
             told |= {name: contract.document[name] for name in ("description", "defaults") if name in contract.document}
             told["checks"] = [side for side in ("input", "output") if side in contract.document]

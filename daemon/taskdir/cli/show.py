@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from typing import Any
 
-from taskdir import facts, story, strictjson
+from taskdir import facts, graph, story, strictjson
+from taskdir.cli import words
 from taskdir.cli.frame import Env, plain
 from taskdir.clock import Clock
+from taskdir.documents import parse_timestamp
 from taskdir.errors import Missing
 from taskdir.nearby import nearby
 
-HELP = """Show what is known of tasks: state, attempts, output or error, and why they wait. With --json, a record each,
+HELP = """Show what is known of tasks: state, history, output or error, and why they wait. With --json, a record each,
 whatever the state. Exit code 66: nobody knows an id."""
+
+_NOTES = 20
+"""So many lines of an attempt's notes are shown."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("ids", nargs="+", metavar="ID", help="the task, or the message that was refused")
+    parser.add_argument("--graph", choices=sorted(graph.WRITERS), help="the workflow around the tasks, as text to draw")
 
 
 def run(args: argparse.Namespace, env: Env) -> int:
@@ -31,8 +39,10 @@ def run(args: argparse.Namespace, env: Env) -> int:
             found = story.story(known, id, now)
             if found is None:
                 unknown.append(id)
-            else:
-                env.out(found if env.json else plain("\n".join(_lines(found, known.live))))
+            elif not args.graph:
+                env.out(found if env.json else plain("\n".join(_lines(known, found))))
+        if args.graph and (drawn := graph.workflow(known, args.ids, graph.LIMITS[args.graph])).nodes:
+            env.out(asdict(drawn) if env.json else graph.WRITERS[args.graph](drawn).rstrip())
         hint = nearby(unknown[0], story.known_ids(known, unknown[0])) if unknown else None
     if unknown:
         said = f"nobody knows a task of the id {', '.join(unknown[:5])}"
@@ -40,48 +50,54 @@ def run(args: argparse.Namespace, env: Env) -> int:
     return 0
 
 
-def _lines(found: dict[str, Any], live: bool) -> list[str]:
-    lines = [f"{found['id']}  {found['state']}"]
+def _lines(known: facts.Facts, found: dict[str, Any]) -> Iterator[str]:
+    yield f"{found['id']}  {found['state']}"
     if "task" in found:
-        task = found["task"]
-        lines.append(f"  type {task['type']}, queue {task['queue']}, priority {task['priority']}")
-    if "x-waiting" in found:
-        lines.append(f"  waits: {_waiting(found['x-waiting'], live)}")
-    if found["state"] == "submitted":
-        lines.append(f"  waits in inbox/: {'not judged yet' if live else 'no daemon is running'}")
-    if found["kind"] == "message":
-        lines.append("  a message that was carried out: a batch, cancel or note; `taskdir log` has it")
-    if "task" in found:
-        lines.append(f"  input: {_short(found['task']['input'])}")
-    ended = [name for name in ("output", "error") if name in found and "reason" not in found]
-    lines += [f"  {name}: {_short(found[name])}" for name in ended]
-    for attempt in found.get("attempts", ()):
-        lines += _attempt(attempt)
+        yield from _task(known, found)
+    elif found["state"] == "submitted":
+        yield f"  waits in inbox/: {'not judged yet' if known.live else 'no daemon is running'}"
+    elif found["kind"] == "message":
+        yield "  a message that was carried out: a batch, cancel, note or change of state; `taskdir log` has it"
     if "reason" in found:
-        lines += _reason(found["id"], found["reason"])
-    return lines
+        yield from _reason(found["id"], found["reason"])
 
 
-def _waiting(told: dict[str, Any], live: bool) -> str:
-    if told["why"] == "backoff":
-        return f"backoff until {told['until']}, {told['seconds']:.0f} s from now"
-    place = f"place {told['position']} of {told['of']} in the line of {told['queue']}"
-    offered = f", offered as {told['offer']}" if "offer" in told else ", not offered yet"
-    return place + offered + ("" if live else "; no daemon is running")
+def _task(known: facts.Facts, found: dict[str, Any]) -> Iterator[str]:
+    task = found["task"]
+    yield f"  type {task['type']}, queue {task['queue']}, priority {task['priority']}"
+    if task.get("after"):
+        yield f"  after {words.some(task['after'][:8], len(task['after']))}"
+    if task.get("resources"):
+        yield f"  needs {words.some(task['resources'][:8], len(task['resources']))}"
+    if waiters := story.waiters(known, found["id"]):
+        yield f"  {words.count(waiters, 'task')} wait{'s' if waiters == 1 else ''} for it"
+    if "x-waiting" in found:
+        yield f"  now: {words.waits(found['x-waiting'])}" + ("" if known.live else "; no daemon is running")
+    yield f"  input: {_short(task['input'])}"
+    yield from (f"  {name}: {_short(found[name])}" for name in ("output", "error") if name in found)
+    yield "  history:"
+    yield from _timeline(story.timeline(known, found["id"]))
+    yield f"    every event: taskdir log --id {found['id']}"
 
 
-def _attempt(told: dict[str, Any]) -> list[str]:
-    end = f"{told['outcome']} {told['ended']}" if "outcome" in told else "holds it"
-    error = f": {told['error']['code']}: {told['error']['message']}" if "error" in told else ""
-    lines = [f"  attempt {told['attempt']}: {told['agent']}, claimed {told['claimed']}, {end}{error}"]
-    return lines + [f"    {line}" for line in told.get("notes", "").splitlines()[:20]]
+def _timeline(steps: list[dict[str, Any]]) -> Iterator[str]:
+    """Tell what happened, one line an event: when, how long after the one before, what, by whom."""
+    before = parse_timestamp(steps[0]["time"])
+    for step in steps:
+        at = parse_timestamp(step["time"])
+        later = f"+{words.age(max(0.0, at - before))}" if step is not steps[0] else ""
+        who = f"  #{step['attempt']} {step['agent']}" if "attempt" in step else ""
+        error = f": {step['error']['code']}: {step['error']['message']}" if "error" in step else ""
+        yield f"    {step['time'][:19].replace('T', ' ')} {later:>8}  {step['event']}{who}{error}"
+        yield from (f"{'':31}  {line}" for line in step.get("notes", "").splitlines()[:_NOTES])
+        before = at
 
 
-def _reason(id: str, told: dict[str, Any]) -> list[str]:
+def _reason(id: str, told: dict[str, Any]) -> Iterator[str]:
     where = f" at {told['pointer']}" if told.get("pointer") else ""
-    lines = [f"  {told['message']}{where} [{told['code']}]"]
-    lines += [f"  {name}: {told[name]}" for name in ("expected", "hint") if name in told]
-    return [*lines, f"  repair: edit rejected/{id}.json, then mv rejected/{id}.json inbox/"]
+    yield f"  {told['message']}{where} [{told['code']}]"
+    yield from (f"  {name}: {told[name]}" for name in ("expected", "hint") if name in told)
+    yield f"  repair: edit rejected/{id}.json, then mv rejected/{id}.json inbox/"
 
 
 def _short(value: Any) -> str:

@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     task.add_argument("--queue", help="where it is offered; @AGENT for one agent alone")
     task.add_argument("--after", action="append", metavar="ID", help="offered once this task is done; repeatable")
     task.add_argument("--resource", action="append", metavar="NAME", help="what it needs for itself; repeatable")
+    task.add_argument("--not-before", metavar="TIME", help="not offered earlier: RFC 3339 in UTC, 2027-01-31T08:00:00Z")
     task.add_argument("--from", dest="from_", metavar="NAME", help="who asks")
     for name in _NUMBERS:
         task.add_argument(f"--{name.replace('_', '-')}", type=number, metavar="N", help="see SPEC section 6.2")
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
 
 
 def _fields(args: argparse.Namespace) -> dict[str, Any]:
-    given = {name: getattr(args, name) for name in ("queue", "after", *_NUMBERS)}
+    given = {name: getattr(args, name) for name in ("queue", "after", "not_before", *_NUMBERS)}
     given |= {"resources": args.resource, "from": args.from_}
     if args.input is not None:
         given["input"] = json_argument(args.input, "--input")

@@ -15,7 +15,8 @@ import signal
 import time
 from typing import Any
 
-from taskdir.client import Claim, Taskdir
+from taskdir.client import Taskdir
+from taskdir.held import Claim
 
 HEADING = re.compile(r"(?:class|def|function) ([A-Za-z_][A-Za-z0-9_]*)")
 

@@ -1,0 +1,176 @@
+"""A claim in a Python program's hands: it keeps itself while the work lasts (SPEC sections 7.5 to 7.9).
+
+The claimed file is locked, so that the daemon learns at once when the process dies, and touched, where locks do not
+work. Standard library only; a thread starts with each claim.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from taskdir import gestures, names, roots
+from taskdir.disk import Disk
+from taskdir.errors import Missing, TaskdirError, Usage
+
+VERDICT_SECONDS = 5.0
+"""How long ``finish`` waits for a running daemon to judge the result."""
+
+LOCK_SECONDS = 1.0
+"""How long a claim tries for its lock, which the daemon's probe may hold for a moment."""
+
+
+class Claim:
+    """A task that is yours until it is finished, given back or lost. Use it in a ``with`` block.
+
+    Leaving the block by an exception reports a failure that may be retried, otherwise, without a result, gives the
+    task back; so do KeyboardInterrupt and the like, which are no fault of the task.
+    """
+
+    def __init__(self, path: str, offer: dict[str, Any], *, disk: Disk, hold: bool) -> None:
+        stem = names.parse_stem(os.path.basename(gestures.stem_path(path)))
+        assert stem is not None, "stem_path refuses other names"
+        self.path, self.task = path, offer
+        """The claimed file, and the offer as it was read from it."""
+        self.id = stem.id
+        """The task's id: the idempotency key for what you do outside."""
+        self.attempt = stem.attempt
+        """The attempt: the fencing token for what you do outside."""
+        self._disk = disk
+        self._open = True
+        self._fd = _lock(path) if hold else None
+        self._stop = self._start_renewing(float(offer.get("lease_seconds", 1800)) / 3)
+
+    @property
+    def input(self) -> Any:
+        """The task's input."""
+        return self.task.get("input")
+
+    @property
+    def lost(self) -> bool:
+        """Whether the task is no longer yours though you did not finish it: stop."""
+        return self._open and not os.path.lexists(self.path)
+
+    def finish(self, output: Any = None, *, wait: float = VERDICT_SECONDS) -> None:
+        """Hand in the output. With a daemon running, waits up to ``wait`` seconds for its verdict.
+
+        Raises Invalid when the result was refused: the claim goes on, hand in another; Missing when the claim is lost.
+        """
+        self._hand_in({"status": "ok", "output": output}, wait)
+
+    def fail(self, message: str, code: str = "error", retry: bool = False, *, wait: float = VERDICT_SECONDS) -> None:
+        """Hand in an error, ``retry`` if another attempt may help. Raises as ``finish``."""
+        if not names.is_word(code):
+            raise gestures.bad_word("error code", code)
+        message = message[:8192].encode("utf-8", "replace").decode() or "no message"
+        self._hand_in({"status": "error", "error": {"code": code, "message": message}, "retry": retry}, wait)
+
+    def give_back(self) -> None:
+        """Let another agent have it, at once. No failure; nothing happens when the claim is over already."""
+        if self._open:
+            gestures.give_back(self._disk, self.path)
+            self._release()
+
+    def note(self, text: str | dict[str, Any]) -> None:
+        """Add a note for people and viewers, which renews the lease. Raises Missing when the claim is lost."""
+        if not self._open or not gestures.note(self._disk, self.path, text):
+            raise gestures.lost(self.path)
+
+    def renew(self) -> bool:
+        """Renew the lease now; False when the claim is lost."""
+        return self._open and gestures.renew(self._disk, self.path)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._open:
+            return
+        try:
+            if os.path.lexists(gestures.stem_path(self.path) + names.RESULT):
+                return  # handed in by somebody else, as `taskdir finish` in the block does: it stands
+            if not isinstance(error, Exception):
+                self.give_back()
+                return
+            with suppress(TaskdirError, OSError):  # the block's own exception is the one to tell
+                said = f"{type(error).__name__}: {error}"
+                self.fail(said, _code_of(error), retry=True, wait=0)
+        finally:
+            self._release()
+
+    def _hand_in(self, result: dict[str, Any], wait: float) -> None:
+        if not self._open:
+            raise Usage("finished", "this claim is over", path=self.path, hint="claim the next task")
+        try:
+            data = gestures.finish(self._disk, self.path, result)
+        except Missing:
+            self._release()
+            raise
+        verdict = gestures.Verdict("waiting")
+        try:
+            if wait > 0 and roots.daemon_runs(gestures.places_of(self.path).root):
+                verdict = gestures.verdict(partial(gestures.finish_verdict, self.path, data), wait)
+        except BaseException:
+            self._release()  # interrupted: the result is handed in, nothing may be put in its place
+            raise
+        if verdict.word != "refused" or not os.path.lexists(self.path):
+            self._release()
+        if verdict.word in ("refused", "late"):
+            raise verdict.error()
+
+    def _start_renewing(self, interval: float) -> Any:
+        """Touch the claimed file every ``interval`` seconds, a third of its lease, until the event is set."""
+        import threading
+
+        stop = threading.Event()
+        touch = partial(gestures.renew, self._disk, self.path)
+
+        def keep() -> None:
+            while not stop.wait(min(interval, threading.TIMEOUT_MAX)) and touch():
+                pass
+
+        threading.Thread(target=keep, name=f"taskdir {self.id}", daemon=True).start()
+        return stop
+
+    def _release(self) -> None:
+        """End the claim on our side. Only after the result is written: a lock dropped without one is a failure."""
+        self._open = False
+        self._stop.set()
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def _lock(path: str) -> int | None:
+    """Lock a claimed file (SPEC section 7.6); None when it is gone, locked by another or cannot be locked."""
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() < until:
+                time.sleep(0.005)
+                continue
+        except OSError:
+            pass  # no locks here: renewing does
+        os.close(fd)
+        return None
+
+
+def _code_of(error: Exception) -> str:
+    """Return the name of an exception's type as an error code."""
+    code = type(error).__name__.lower().strip("_")[:64]
+    return code if names.is_word(code) else "exception"
