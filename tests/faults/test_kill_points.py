@@ -6,6 +6,7 @@ each operation, and the same with the index deleted at the kill. Planted faults 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ import pytest
 
 from faults.world import Countdown, Killed, World
 from taskdir import journal, strictjson, view
+from taskdir.documents import timestamp
 from taskdir.logread import Reader, segments
 
 Story = Callable[[World], None]
@@ -158,7 +160,42 @@ def shelf(world: World) -> None:
     world.passes()
 
 
-STORIES: list[Story] = [good_life, bad_lives, gate, workflow, shelf]
+def schedule(world: World) -> None:
+    """Tasks for later, outputs too large for the offer, a capacity of two that shrinks, a cancel of what is claimed."""
+    world.write("taskdir.json", {"protocol": 1, "settle_seconds": 0, "resources": {"gpu": 2}, "context_bytes": 10})
+    later = timestamp(world.clock.seconds + 60)
+    world.write("inbox/soon.json", {"type": "echo", "not_before": later, "resources": ["gpu"]})
+    for name in ("g1", "g2", "g3"):
+        world.write(f"inbox/{name}.json", {"type": "echo", "resources": ["gpu"], "backoff_seconds": 0})
+    world.passes()
+    for agent in ("a", "b"):
+        world.claim(agent)
+        world.passes()
+    assert not os.listdir(world.root / "ready/default")
+    world.result("a", {"status": "ok", "output": "x" * 40})
+    world.passes()
+    world.write("taskdir.json", {"protocol": 1, "settle_seconds": 0, "context_bytes": 10})
+    world.write("inbox/sum.json", {"type": "echo", "after": ["g1", "g2"]})
+    world.passes()
+    world.result("b", {"status": "ok", "output": "y"})
+    world.passes()
+    world.claim("a")  # g3, which holds the gpu, now of capacity one
+    world.passes()
+    world.claim("c")  # the sum of both
+    world.passes()
+    assert json.loads(world.held("c").read_text())["context_files"]["g1"]["path"] == "done/g1.json"
+    world.clock.seconds += 61
+    world.passes()
+    world.write("inbox/stop.json", {"kind": "cancel", "task": "g3", "dependants": True})
+    world.passes()
+    world.claim("a")
+    world.passes()
+    for agent in ("a", "c"):
+        world.result(agent, {"status": "ok", "output": 1})
+        world.passes()
+
+
+STORIES: list[Story] = [good_life, bad_lives, gate, workflow, shelf, schedule]
 
 
 def play(base: Path, story: Story, at: int | None, *, lose_index: bool = False) -> World:
