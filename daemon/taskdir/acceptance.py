@@ -1,4 +1,4 @@
-"""What a task or a batch must meet to be accepted: contract, queue, dependencies (SPEC sections 6.2, 6.3, 7.13, 7.15).
+"""What a task or a batch must meet to be accepted: contract, queue, dependencies (SPEC sections 6.2, 6.3, 7.14, 7.15).
 
 Called by the intake desk. Pure; raises Invalid with the first rule that is broken, or Unsettled.
 """
@@ -66,8 +66,8 @@ def _accept(
         fault.message, fault.code = f"{fault.message} ({fault.code})", "input-contract"
         raise fault
     events: list[Event] = []
-    if contract.sha256 not in logged and not known.is_contract_logged(contract.sha256):
-        logged.add(contract.sha256)
+    if contract.type not in logged and not known.is_contract_logged(contract.type, contract.sha256):
+        logged.add(contract.type)
         about = {"type": contract.type, "sha256": contract.sha256, "contract": contract.document}
         events.append({"event": "contract", **about})
     return [*events, {"event": "accepted", "id": id, "sha256": sha256, "task": body, "contract": contract.sha256}]

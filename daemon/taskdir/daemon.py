@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -87,7 +88,10 @@ class Daemon:
             if not os.path.isdir(path):
                 self._disk.mkdir(path)
         for name in os.listdir(self.places.staging):
-            self._disk.unlink(os.path.join(self.places.staging, name))  # half-done publishing of a life before
+            with contextlib.suppress(OSError):  # half-done publishing of a life before; strangers may stay
+                self._disk.unlink(os.path.join(self.places.staging, name))
+        if os.stat(self.places.ready).st_mode & 0o222:
+            self._disk.chmod(self.places.ready, 0o555)  # a kill may have come while a queue's directory was made
         if weakness := filesystem.kind(self.places.root).weakness:
             log.warning("%s: %s", self.places.root, weakness)
         self.index = Index(self.places.index)
@@ -197,7 +201,7 @@ class Daemon:
         try:
             self.settings = _read_settings(self.places)
             self._use_settings()
-        except (ConfigError, Missing) as error:
+        except (ConfigError, Missing, OSError) as error:
             log.error("taskdir.json was changed and is not used: %s", error)
 
     def _use_settings(self) -> None:

@@ -60,6 +60,14 @@ def read_regular(path: str, limit: int) -> bytes:
         os.close(fd)
 
 
+def holds(path: str, data: bytes) -> bool:
+    """Say whether a regular file has exactly these bytes; what cannot be read has not."""
+    try:
+        return read_regular(path, len(data)) == data
+    except (OSError, NotRegular, TooLarge):
+        return False
+
+
 def kind_of(mode: int) -> str:
     """Name the kind of file that a mode tells, in words for an error message."""
     names = ((stat.S_ISLNK, "symbolic link"), (stat.S_ISDIR, "directory"), (stat.S_ISFIFO, "FIFO"))
@@ -209,14 +217,18 @@ class Disk:
         os.fsync(fd)
 
     def sync_file(self, path: str) -> None:
-        """Wait until a published file's bytes are on the device; a file that is gone needs none."""
+        """Wait until a published file's bytes are on the device; one that is gone or was replaced by a link, FIFO or
+        socket needs none."""
         self._hook("fsync", path)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
-        except FileNotFoundError:
-            return
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EMLINK):
+                return
+            raise
         try:
-            os.fsync(fd)
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                os.fsync(fd)
         finally:
             os.close(fd)
 

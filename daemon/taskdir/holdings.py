@@ -81,6 +81,9 @@ class Holdings:
                     shape = file.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                except OSError:  # a directory that may be listed but not entered
+                    seen.blind = True
+                    continue
                 slot = Slot(entry.name, str(parts[0]))
                 found.setdefault(slot, {})[parts[1]] = (
                     shape.st_ino, shape.st_size, shape.st_mtime_ns, shape.st_ctime_ns

@@ -18,7 +18,7 @@ from taskdir import lifecycle, lines, register, shelf, strictjson
 from taskdir.documents import Event, Task, compact, parse_timestamp
 from taskdir.logread import Batch, Mark
 
-_LAYOUT = "2"
+_LAYOUT = "3"
 _TASK_FIELDS = [field.name for field in dataclasses.fields(Task)]
 Unreadable = sqlite3.DatabaseError
 """What reading a damaged index raises."""

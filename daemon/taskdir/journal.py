@@ -58,6 +58,7 @@ class Journal:
         if reader.damage is not None:
             self._cut(reader.damage.offset)
         if os.fstat(self._fd).st_size == 0:
+            self._disk.sync_dir(self._root)  # a new file's name has to last as long as its first batch
             self.mark = Mark(self.mark.seq, self.mark.hash, self.mark.seq + 1, 0)
 
     def _replay(self, batch: Batch, replay: Callable[[Batch], None]) -> None:

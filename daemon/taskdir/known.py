@@ -30,7 +30,7 @@ class Known:
         self._tasks: dict[str, Task] = {}
         self._messages: dict[str, str] = {}
         self._redrives: dict[str, str] = {}
-        self._contracts: set[str] = set()
+        self._contracts: set[tuple[str, str]] = set()
         self._versions: dict[str, int] = {}
         self._dependants: dict[str, list[str]] = {}
         self._live = {task.id: task for task in index.tasks("state = 'claimed'")}
@@ -57,14 +57,9 @@ class Known:
         elif name == "redriven":
             self._redrives[full["sha256"]] = full["id"]
         elif name == "contract":
-            self._contracts.add(full["sha256"])
+            self._contracts.add((full["type"], full["sha256"]))
         if "by" in full:
             self._messages.setdefault(full["by"], full["sha256"])
-
-    @property
-    def next_seq(self) -> int:
-        """The seq that the next event gets."""
-        return self._seq + 1
 
     def task(self, id: str) -> Task | None:
         """Return a task as it is now, None when it was never accepted."""
@@ -138,9 +133,9 @@ class Known:
         """Say whether a result with these bytes already ended this attempt."""
         return self._index.judged(id, attempt) == sha256
 
-    def is_contract_logged(self, sha256: str) -> bool:
-        """Say whether the log has this contract's text already."""
-        return sha256 in self._contracts or self._index.register.contract(sha256) is not None
+    def is_contract_logged(self, type: str, sha256: str) -> bool:
+        """Say whether the log has this contract's text for a type already."""
+        return (type, sha256) in self._contracts or self._index.register.has_contract(type, sha256)
 
     def contract_of(self, task: Task) -> Contract:
         """Return the contract that a task is bound to."""

@@ -6,13 +6,13 @@ overlooked. Changes nothing on disk.
 
 from __future__ import annotations
 
-import json
 import os
 
-from taskdir import contracts, known, names
+from taskdir import contracts, known, names, strictjson
 from taskdir.contracts import Catalog
-from taskdir.disk import NotRegular, TooLarge, read_regular
+from taskdir.disk import NotRegular, TooLarge, holds, read_regular
 from taskdir.documents import Now
+from taskdir.errors import Invalid
 from taskdir.holdings import Holdings
 from taskdir.index import Index
 from taskdir.papers import Papers, signature
@@ -113,21 +113,22 @@ class Observer:
             shape, published = signature(path), self._entries.get(name)
             if shape is None or (published is not None and published[:3] == shape[:3]):
                 continue
-            expected = known.entry_bytes(self._index, name.removesuffix(names.TASK))
-            if expected is not None and published is None and _holds(path, expected):
+            key = name.removesuffix(names.TASK)
+            expected = known.entry_bytes(self._index, key) if names.is_word(key) else None
+            if expected is not None and published is None and holds(path, expected):
                 self._entries[name] = shape
-            elif published is None and self._is_older(path, name):
+            elif expected is not None and published is None and self._is_older(path, key):
                 seen.missing.append(name)
             else:
                 seen.edited.append(name)
         seen.missing += [name for name in self._entries if name not in shown]
 
-    def _is_older(self, path: str, name: str) -> bool:
+    def _is_older(self, path: str, key: str) -> bool:
         """Say whether a state file shows an earlier version of its key: a stop came between fact and view."""
         try:
-            entry = json.loads(read_regular(path, MAX_ENTRY))
-            return bool(entry["version"] < self._index.shelf.version(name.removesuffix(names.TASK)))
-        except (OSError, NotRegular, TooLarge, ValueError, KeyError, TypeError):
+            entry = strictjson.loads(read_regular(path, MAX_ENTRY))
+            return bool(entry["version"] < self._index.shelf.version(key))
+        except (OSError, NotRegular, TooLarge, Invalid, KeyError, TypeError):
             return False
 
     def _read_taken(self, seen: Seen, now: Now, settings: Settings) -> None:
@@ -167,13 +168,6 @@ class Observer:
             paper = self.papers.read(path, name, settings.max_batch_bytes, now.seconds, settings.settle_seconds)
             if paper is not None:
                 seen.messages.append(paper)
-
-
-def _holds(path: str, data: bytes) -> bool:
-    try:
-        return read_regular(path, len(data)) == data
-    except (OSError, NotRegular, TooLarge):
-        return False
 
 
 def _list(path: str) -> list[str]:

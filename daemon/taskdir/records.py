@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 
-from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
+from taskdir.disk import Disk, holds
 from taskdir.documents import Task
 from taskdir.index import Index
 from taskdir.known import record_bytes
@@ -45,8 +45,12 @@ class Records:
         """Write every record that is due; one that fails is tried again next time. ``now``: the daemon's seconds."""
         for id in sorted(self._redriven):
             task = self._index.task(id)
-            if task is not None and task.final is None:
-                self._disk.unlink(record_path(self._places, task))
+            try:
+                if task is not None and task.final is None:
+                    self._disk.unlink(record_path(self._places, task))
+            except OSError as error:
+                log.warning("the old record of %s cannot be removed yet: %s", id, error)
+                continue
             self._redriven.discard(id)
         for id in sorted(self.due):
             task = self._index.task(id)
@@ -63,7 +67,7 @@ class Records:
 
     def _write(self, task: Task) -> None:
         path, data = record_path(self._places, task), record_bytes(self._index, task)
-        if not _holds(path, data):
+        if not holds(path, data):
             self._disk.publish(path, data, aside=os.path.join(self._places.staging, f"{task.id}.record"))
         self._unsynced.append(path)
 
@@ -94,10 +98,3 @@ def restore(places: Places, disk: Disk, index: Index, task: Task) -> str:
     disk.publish(path, record_bytes(index, task), aside=aside, sync=True)
     disk.sync_dir(os.path.dirname(path))
     return path
-
-
-def _holds(path: str, data: bytes) -> bool:
-    try:
-        return read_regular(path, len(data)) == data
-    except (OSError, NotRegular, TooLarge):
-        return False

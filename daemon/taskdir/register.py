@@ -17,7 +17,7 @@ CREATE TABLE messages(id TEXT PRIMARY KEY, sha256 TEXT, seq INTEGER) WITHOUT ROW
 CREATE TABLE redrives(sha256 TEXT PRIMARY KEY, id TEXT) WITHOUT ROWID;
 CREATE TABLE refusals(file TEXT PRIMARY KEY, sha256 TEXT, reason TEXT, seq INTEGER, stale INTEGER DEFAULT 0)
   WITHOUT ROWID;
-CREATE TABLE contracts(sha256 TEXT PRIMARY KEY, type TEXT, contract TEXT, seq INTEGER) WITHOUT ROWID;
+CREATE TABLE contracts(sha256 TEXT, type TEXT, contract TEXT, seq INTEGER, PRIMARY KEY(sha256, type)) WITHOUT ROWID;
 CREATE INDEX stale ON refusals(stale) WHERE stale = 1;
 """
 
@@ -85,6 +85,11 @@ class Register:
         """Return (type, contract) of a contract that was used, None when the hash is unknown."""
         row = self._db.execute("SELECT type, contract FROM contracts WHERE sha256 = ?", (sha256,)).fetchone()
         return (row[0], json.loads(row[1])) if row else None
+
+    def has_contract(self, type: str, sha256: str) -> bool:
+        """Say whether a type has used this contract; another type may have used the same text."""
+        query = "SELECT 1 FROM contracts WHERE sha256 = ? AND type = ?"
+        return self._db.execute(query, (sha256, type)).fetchone() is not None
 
     def last_contract(self, type: str) -> tuple[str, Any] | None:
         """Return (hash, contract) that a type used last, None when it never was used."""

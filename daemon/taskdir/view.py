@@ -1,4 +1,4 @@
-"""Making the directories show what the index knows (SPEC section 10.3): records, refusals, and taking inputs away.
+"""Making the directories show what the index knows (SPEC sections 10.3 and 10.5): refusals, and taking inputs away.
 
 Every step can be repeated: what to do follows from the index and from what was seen, not from what happened before. A
 file that cannot be written or removed is reported, remembered, and never stops the others (P10).
@@ -167,11 +167,14 @@ class View:
     def hand_back_taken(self) -> None:
         """Put what was taken but never judged back to where it came from, so that a clean stop leaves nothing here."""
         for taken in os.listdir(self._places.taken):
-            _, agent, name = taken.split("!", 2) if taken.count("!") >= 2 else ("", "", taken)
-            home = os.path.join(self._places.claimed, agent) if agent else self._places.inbox
-            path = os.path.join(self._places.taken, taken)
-            if os.path.isdir(home) and self._disk.link(path, os.path.join(home, name)):
-                self._disk.unlink(path)
+            self._safely(os.path.join(self._places.taken, taken), partial(self._hand_back, taken))
+
+    def _hand_back(self, taken: str) -> None:
+        _, agent, name = taken.split("!", 2) if taken.count("!") >= 2 else ("", "", taken)
+        home = os.path.join(self._places.claimed, agent) if agent else self._places.inbox
+        path = os.path.join(self._places.taken, taken)
+        if os.path.isdir(home) and self._disk.link(path, os.path.join(home, name)):
+            self._disk.unlink(path)
 
     def _write(self, path: str, data: bytes) -> None:
         aside = os.path.join(self._places.staging, f"{next(self._numbers):x}")

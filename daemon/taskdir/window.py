@@ -11,7 +11,7 @@ import os
 
 from taskdir import known, names
 from taskdir.contracts import Catalog
-from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
+from taskdir.disk import Disk, holds
 from taskdir.documents import Task
 from taskdir.index import Index
 from taskdir.papers import shape_of
@@ -32,9 +32,7 @@ class Window:
 
     def reconcile(self, seen: Seen, settings: Settings) -> bool:
         """Make ready/ show the first tasks of each queue; says whether anything had to change."""
-        for queue in settings.all_queues():
-            if queue not in seen.ready:
-                self._make_directory(queue)
+        self._make_missing(settings.all_queues(), seen)
         queues = sorted({*self._index.queues(), *seen.ready})
         wanted = {queue: self._wanted(queue, settings.window) for queue in queues}
         changed, lost = False, set[str]()
@@ -42,7 +40,7 @@ class Window:
             for name in seen.ready.get(queue, {}):
                 if name not in tasks and self._is_ours(name):
                     self.published.pop(name, None)
-                    if self._disk.unlink(self._path(queue, name)):
+                    if self._withdraw(queue, name):
                         changed = True
                     else:
                         lost.update(self._resources(name))
@@ -54,12 +52,21 @@ class Window:
                     if not held_back and not (seen.blind and name in self.published):
                         changed |= self._publish(queue, name, task)
                 elif name in seen.changed or (name not in self.published and not self._is_right(queue, name, task)):
-                    if self._disk.unlink(self._path(queue, name)):  # else it was just claimed, as it is
+                    if self._withdraw(queue, name):  # else it was just claimed, as it is
                         changed |= self._publish(queue, name, task)
                 elif name not in self.published:
                     self.published[name] = present[name]
         self._forget(wanted)
         return changed
+
+    def _make_missing(self, queues: list[str], seen: Seen) -> None:
+        """Make the directory of each declared queue that has none."""
+        for queue in queues:
+            try:
+                if queue not in seen.ready:
+                    self._make_directory(queue)
+            except OSError as error:
+                log.warning("ready/%s/: cannot be made yet: %s", queue, error)
 
     def _forget(self, wanted: dict[str, dict[str, Task]]) -> None:
         """Drop the memory of offers that were claimed or withdrawn."""
@@ -68,6 +75,8 @@ class Window:
             del self.published[name]
 
     def _wanted(self, queue: str, size: int) -> dict[str, Task]:
+        if not names.is_queue(queue):  # somebody made the directory; the index is asked for no such name
+            return {}
         return {task.stem + names.TASK: task for task in self._index.window(queue, size)}
 
     def _resources(self, name: str) -> list[str]:
@@ -84,10 +93,15 @@ class Window:
         return known.offer_bytes(self._index, self._catalog, task, self.context_bytes)
 
     def _is_right(self, queue: str, name: str, task: Task) -> bool:
-        expected = self._offer_bytes(task)
+        return holds(self._path(queue, name), self._offer_bytes(task))
+
+    def _withdraw(self, queue: str, name: str) -> bool:
+        """Take one offer back; False when an agent was faster, or may still be: it could not be removed now."""
+        path = self._path(queue, name)
         try:
-            return read_regular(self._path(queue, name), len(expected)) == expected
-        except (OSError, NotRegular, TooLarge):
+            return self._disk.unlink(path)
+        except OSError as error:
+            log.warning("%s: cannot be withdrawn yet: %s", path, error)
             return False
 
     def _publish(self, queue: str, name: str, task: Task) -> bool:

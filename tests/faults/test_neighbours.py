@@ -1,4 +1,4 @@
-"""One queue's trouble is not another's: what waits, fails or is blocked in one leaves the other as it is (SPEC 7.15)."""
+"""One queue's trouble is not another's: what waits, fails or is blocked there changes nothing here (SPEC 7.15)."""
 
 from __future__ import annotations
 

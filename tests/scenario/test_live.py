@@ -244,3 +244,37 @@ def test_a_redrive_by_hand(root: Root) -> None:
     root.finish(claimed, {"status": "ok", "output": 1})
     until(lambda: root.names("done") == ["x.json"], "the second try")
     assert [attempt["outcome"] for attempt in root.json("done/x.json")["attempts"]] == ["errored", "done"]
+
+
+def test_strangers_in_the_daemons_own_places_do_not_end_it(root: Root) -> None:
+    """Directories, names and depths that no step of a pass expects where only the daemon writes (P10)."""
+    root.put("inbox/first.json", {"type": "echo"})
+    claimed = root.claim("alice")
+    root.put("inbox/entry.json", {"kind": "state", "key": "plan", "value": 1})
+    until((root.path / "state/plan.json").exists, "the entry")
+    root.kill()
+    (root.path / "ready/default" / claimed.name).mkdir()  # an offer's name, but no file to unlink
+    (root.path / "ready").chmod(0o755)
+    os.mkdir(os.fsencode(root.path / "ready") + b"/\xff")
+    (root.path / "state/plan.json").write_text("[" * 100_000)
+    (Path(os.fsdecode(os.fsencode(root.path / "state") + b"/\xff.json"))).write_text("{}")
+    root.start()
+    root.put("inbox/zz-good.json", {"type": "echo"})
+    until(lambda: [name for name in root.offered() if "zz-good" in name], "the good one's offer")
+    assert not root.ended()
+    until(lambda: (root.path / "state/plan.json").stat().st_size < 1000, "the entry, written again")
+    assert root.json("state/plan.json")["value"] == 1
+
+
+def test_a_record_replaced_by_a_directory_delays_no_other(root: Root) -> None:
+    root.put("inbox/bad.json", {"type": "echo", "max_attempts": 1})
+    root.finish(root.claim("alice"), {"status": "error", "error": {"message": "no"}})
+    record = root.path / "failed/bad.json"
+    until(record.exists, "the record")
+    root.put("inbox/bad.json", record.read_text())
+    record.unlink()
+    record.mkdir()
+    until(root.offered, "the second life's offer")
+    root.put("inbox/good.json", {"type": "echo"})
+    until(lambda: len(root.offered()) == 2, "the good one's offer")
+    assert not root.ended()

@@ -157,6 +157,9 @@ CASES = {
     "append text": Case(A, lambda d, at: d.append_text(at + "a", DATA), None, ["append a"], {"a": "oldnew"}),
     "append text, the first": Case({}, lambda d, at: d.append_text(at + "a", DATA), None, ["append a"], {"a": "new"}),
     "sync a file": Case(A, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], A),
+    "sync a directory in its place": Case(
+        {"a/": "755"}, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], {"a/": "755"}
+    ),
     "sync a file, too late": Case({}, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], {}),
     "sync all": Case(A, lambda d, at: d.sync_all(), None, ["sync "], A),
     "sync a directory": Case({"a/": "755"}, lambda d, at: d.sync_dir(at + "a"), None, ["fsync a"], {"a/": "755"}),
@@ -274,7 +277,7 @@ def test_half_a_file_is_taken_back(tmp_path: Path, at: str) -> None:
         lambda d, at: d.mkdir(at + "none/sub"),
         lambda d, at: d.chmod(at + "none", 0o700),
         lambda d, at: d.sync_dir(at + "a"),
-        lambda d, at: d.sync_file(at + "link"),
+        lambda d, at: d.sync_file(at + "a/b"),
         lambda d, at: d.append_text(at + "sub", DATA),
     ],
 )
