@@ -84,9 +84,7 @@ class Daemon:
 
     def open(self) -> None:
         """Bring the index up to the log and log ``started``. Raises LogDamaged."""
-        for path in [*self.places.public(), *self.places.private()]:
-            if not os.path.isdir(path):
-                self._disk.mkdir(path)
+        self._make_places()
         for name in os.listdir(self.places.staging):
             with contextlib.suppress(OSError):  # half-done publishing of a life before; strangers may stay
                 self._disk.unlink(os.path.join(self.places.staging, name))
@@ -114,6 +112,7 @@ class Daemon:
     def one_pass(self) -> bool:
         """Observe, decide, record, index, publish. Says whether there was anything to do."""
         now = self._clock.now()
+        self._make_places()
         self._reload_settings()
         seen = self._observer.look(now, self.settings)
         if self._full:
@@ -132,6 +131,12 @@ class Daemon:
         woken = self.index.wake(now.seconds)
         moved = self._window.reconcile(seen, self.settings)
         return bool(events) or woken or moved or seen.more
+
+    def _make_places(self) -> None:
+        """Make the directories that are missing, be it that somebody deleted one of them while we run."""
+        for path in [*self.places.public(), *self.places.private()]:
+            if not os.path.isdir(path):
+                self._disk.mkdir(path)
 
     def _record(self, events: list[Event], now: Now) -> bool:
         """Commit the pass's events and apply them; False when the disk was full and nothing was recorded."""

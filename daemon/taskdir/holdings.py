@@ -108,11 +108,12 @@ class Holdings:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return None
-        with open(fd, "rb") as file:
-            try:
-                return file.read(NOTES_BYTES).decode("utf-8", "replace") or None
-            except OSError:
-                return None
+        try:  # a directory fails at the read, not at the open; open(fd) would raise for it, and leave fd open
+            return os.read(fd, NOTES_BYTES).decode("utf-8", "replace") or None
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
 
     def _probe(self, slot: Slot, known: _Memory, now: float, scan_seconds: float) -> None:
         """Look whether the claimed file is locked. A lock once seen and gone now means that its process is gone,

@@ -47,13 +47,11 @@ def state(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
     key, value = paper.value["key"], paper.value["value"]
     version = known.version(key)
     if "if_version" in paper.value and paper.value["if_version"] != version:
-        raise Invalid(
-            "state-conflict",
-            f"{key} is at version {version}, not {paper.value['if_version']}: somebody else changed it",
-            pointer="/if_version",
-            expected=str(version),
-            hint=f"read state/{key}.json again, then set it with the version it has now",
-        )
+        said = f"{key} is at version {version}, not {paper.value['if_version']}: somebody else changed it"
+        hint = f"read state/{key}.json again, then set it with the version it has now"
+        if version == 0:
+            said, hint = f"{key} was never set, so its version is 0", "set it with if_version 0, or without"
+        raise Invalid("state-conflict", said, pointer="/if_version", expected=str(version), hint=hint)
     if known.catalog.keys is not None and key in known.catalog.keys.faults and known.catalog.keys.get(key) is None:
         said = f"contracts/state/{key}.json cannot be used, so nothing can be checked against it"
         raise Invalid("state-contract", said, pointer="/value", hint="mend it: `taskdir contract check` says how")

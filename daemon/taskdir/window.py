@@ -102,6 +102,7 @@ class Window:
             return self._disk.unlink(path)
         except OSError as error:
             log.warning("%s: cannot be withdrawn yet: %s", path, error)
+            self.published.pop(name, None)  # its breach is logged; as a change it would be one again in every pass
             return False
 
     def _publish(self, queue: str, name: str, task: Task) -> bool:

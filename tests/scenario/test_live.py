@@ -278,3 +278,37 @@ def test_a_record_replaced_by_a_directory_delays_no_other(root: Root) -> None:
     root.put("inbox/good.json", {"type": "echo"})
     until(lambda: len(root.offered()) == 2, "the good one's offer")
     assert not root.ended()
+
+
+def test_a_directory_in_place_of_notes_does_not_end_the_daemon(root: Root) -> None:
+    root.put("inbox/x.json", {"type": "echo"})
+    claimed = root.claim("alice")
+    claimed.with_name(claimed.stem + ".notes.jsonl").mkdir()
+    root.finish(claimed, {"status": "ok", "output": 1})
+    until(lambda: root.names("done") == ["x.json"] or root.ended(), "the record")
+    assert not root.ended()
+
+
+@pytest.mark.parametrize("place", ["done", "failed", "rejected", "state", ".taskdir/taken", ".taskdir/staging"])
+def test_a_deleted_directory_is_made_again(root: Root, place: str) -> None:
+    shutil.rmtree(root.path / place)
+    until((root.path / place).is_dir, "the directory")
+    root.put("inbox/x.json", {"type": "echo"})
+    root.finish(root.claim("alice"), {"status": "ok", "output": 1})
+    until(lambda: root.names("done") == ["x.json"] or root.ended(), "the record")
+    assert root.stop() == 0
+
+
+def test_an_offer_that_cannot_be_withdrawn_is_one_breach(root: Root) -> None:
+    root.put("inbox/x.json", {"type": "echo"})
+    name = until(root.offered, "the offer")[0]
+    offer = root.path / "ready/default" / name
+    offer.unlink()
+    (offer / "inside").mkdir(parents=True)
+    until(lambda: root.events("breach"), "the breach")
+    root.put("inbox/y.json", {"type": "echo"})
+    until(lambda: len(root.offered()) == 2, "the next offer")
+    assert len(root.events("breach")) == 1
+    (offer / "inside").rmdir()
+    offer.rmdir()
+    until(offer.is_file, "the offer, written again")

@@ -14,7 +14,13 @@ from taskdir.errors import Invalid, TaskdirError, Usage
 HELP = """Submit messages from files, whose names give the ids, or a task from options. Prints the ids. With a daemon
 running, waits up to 5 seconds for its verdict: exit code 65 and the reason if one was refused."""
 
-_NUMBERS = ("priority", "max_attempts", "lease_seconds", "timeout_seconds", "backoff_seconds")
+_NUMBERS = {
+    "priority": "0 is first, 9 is last (default 5)",
+    "max_attempts": "failures until it goes to failed/: 1 to 100 (default 3)",
+    "lease_seconds": "how long a claim lasts that nobody renews: 1 to 604800 (default 1800)",
+    "timeout_seconds": "hard limit of one attempt, renewed or not (default 86400)",
+    "backoff_seconds": "wait after a failure; doubles with each, to at most an hour (default 1)",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     task.add_argument("--resource", action="append", metavar="NAME", help="what it needs for itself; repeatable")
     task.add_argument("--not-before", metavar="TIME", help="not offered earlier: RFC 3339 in UTC, 2027-01-31T08:00:00Z")
     task.add_argument("--from", dest="from_", metavar="NAME", help="who asks")
-    for name in _NUMBERS:
-        task.add_argument(f"--{name.replace('_', '-')}", type=number, metavar="N", help="see SPEC section 6.2")
+    for name, told in _NUMBERS.items():
+        task.add_argument(f"--{name.replace('_', '-')}", type=number, metavar="N", help=told)
 
 
 def number(text: str) -> float:
