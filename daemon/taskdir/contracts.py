@@ -105,6 +105,13 @@ class Catalog:
         contract = self.keys.get(key) if self.keys is not None else None
         return contract.input if contract is not None else None
 
+    def __str__(self) -> str:
+        """Say how many contracts are in force, and which files cannot be used, in words."""
+        keys = self.keys or Catalog()
+        named = {**self.faults, **{f"state/{key}": fault for key, fault in keys.faults.items()}}
+        bad = "".join(f"; contracts/{name}.json cannot be used: {fault.message}" for name, fault in named.items())
+        return f"contracts of {len(self._by_type)} types and {len(keys.types())} keys are in force{bad}"
+
     def types(self) -> list[str]:
         """Return the types that exist, sorted."""
         return sorted(self._by_type)

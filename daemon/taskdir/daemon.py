@@ -7,9 +7,7 @@ import errno
 import json
 import logging
 import os
-import signal
 import socket
-from collections.abc import Callable
 from typing import Protocol
 
 from taskdir import __version__, filesystem, settings
@@ -61,6 +59,18 @@ class Waiter(Protocol):
         """Wait for a hint, at most ``seconds``, unless the last pass found work; True: nothing was heard."""
 
 
+class Listener(Protocol):
+    """Anything that hears how the loop goes, as ``notify.Manager`` does; ``patience``: seconds until it worries."""
+
+    patience: float
+
+    def passed(self, status: str) -> None:
+        """A pass is over."""
+
+    def reloading(self) -> None:
+        """The next pass reads settings and contracts again."""
+
+
 def decide(known: Known, seen: Seen, now: Now) -> list[Event]:
     """Ask the desks in order; returns the pass's events. Changes nothing."""
     for desk in DESKS:
@@ -79,8 +89,9 @@ class Daemon:
         self._shape = signature(self.places.settings)
         self.settings = _read_settings(self.places)
         self._lock = _take_lock(self.places)
-        self._stopping = False
+        self._stopping = self._reloading = False
         self._full = False
+        self._fault: str | None = None
 
     def open(self) -> None:
         """Bring the index up to the log and log ``started``. Raises LogDamaged."""
@@ -155,18 +166,23 @@ class Daemon:
                 _report(event)
         return True
 
-    def run(self, hints: Waiter, *, once: bool = False) -> None:
+    def run(self, hints: Waiter, listener: Listener, *, once: bool = False) -> None:
         """Make passes until told to stop; with ``once``, until a pass changes nothing."""
         while not self._stopping:
-            worked = self.one_pass()
+            worked = self._reload(listener) if self._reloading else self.one_pass()
+            listener.passed(self._status())
             if once and not worked:
                 break
-            if hints.pace(worked, self._patience()):
+            if hints.pace(worked, min(self._patience(), listener.patience)):
                 self._records.sync()
 
     def stop(self) -> None:
         """Ask the loop to end after the pass in hand."""
         self._stopping = True
+
+    def reload(self) -> None:
+        """Ask the loop to read taskdir.json and every contract again in its next pass, changed or not."""
+        self._reloading = True
 
     def close(self) -> None:
         """Log ``stopped``, sync the records, let the root go."""
@@ -202,12 +218,31 @@ class Daemon:
         shape = signature(self.places.settings)
         if shape == self._shape:
             return
-        self._shape = shape
+        self._shape, self._fault, before = shape, None, self.settings
         try:
             self.settings = _read_settings(self.places)
             self._use_settings()
+            if changed := settings.changes(before, self.settings):
+                log.info("taskdir.json: %s changed", ", ".join(changed))
         except (ConfigError, Missing, OSError) as error:
             log.error("taskdir.json was changed and is not used: %s", error)
+            self._fault = f"taskdir.json was changed and is not used: {error}"
+
+    def _reload(self, listener: Listener) -> bool:
+        """Make a pass that reads settings and contracts again, and say what is in force."""
+        self._reloading = False
+        listener.reloading()
+        self._shape = (0, 0, 0, 0)
+        self._observer.forget_contracts()
+        worked = self.one_pass()
+        log.info("reloaded: taskdir.json is %s; %s", "not used" if self._fault else "in use", self._catalog)
+        return worked
+
+    def _status(self) -> str:
+        """One line about the present, for a service manager."""
+        trouble = "the disk is full, no new work is taken; " if self._full else ""
+        trouble += f"{self._fault}; " if self._fault else ""
+        return f"{trouble}{self.index.mark.seq} events in {self.places.root}"
 
     def _use_settings(self) -> None:
         self.index.lines.use(self.settings.resources)
@@ -222,14 +257,6 @@ class Daemon:
             "host": socket.gethostname(),
         }
         self._disk.publish(self.places.who, json.dumps(who).encode() + b"\n", aside=self.places.who + ".new")
-
-
-def handle_signals(daemon: Daemon, wakeup_fd: int) -> None:
-    """Let SIGTERM and SIGINT end the loop after the pass in hand, at once when it waits."""
-    signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
-    stop: Callable[[int, object], None] = lambda number, frame: daemon.stop()  # noqa: E731
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
 
 
 def _read_settings(places: Places) -> Settings:

@@ -60,6 +60,11 @@ class Observer:
         self.papers.forget_gone()
         return seen
 
+    def forget_contracts(self) -> None:
+        """Let the next look read every contract again, changed or not."""
+        for directory, found in self._contract_files.items():
+            self._contract_files[directory] = dict.fromkeys(found, (0, 0, 0, 0))
+
     def _look_at_contracts(self, settings: Settings) -> None:
         keys = os.path.join(self._places.contracts, "state")
         for directory, catalog in ((self._places.contracts, self._catalog), (keys, self._catalog.keys)):

@@ -52,6 +52,11 @@ def parse(data: bytes, path: str) -> Settings:
     return Settings(**_known(value))
 
 
+def changes(before: Settings, after: Settings) -> list[str]:
+    """Return the names of the settings that differ."""
+    return [each.name for each in fields(Settings) if getattr(before, each.name) != getattr(after, each.name)]
+
+
 def _known(value: dict[str, Any]) -> dict[str, Any]:
     names = {each.name for each in fields(Settings)}
     known = {name: found for name, found in value.items() if name in names}

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "daemon" / "taskdir"
 
 MAP = {
     "pure": "errors names places nearby patterns lint strictjson rules documents seen lifecycle",
-    "edges": "clock disk lock watch validate filesystem textlog terminal",  # one outside thing each
+    "edges": "clock disk lock watch validate filesystem textlog terminal notify",  # one outside thing each
     "knowledge": "settings contracts logread journal register asking lines shelf index known holdings papers observe"
     " acceptance orders records entries window view facts precedence audit compare",
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock

@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+from typing import TYPE_CHECKING
 
 from taskdir import __version__, textlog
 from taskdir.cli.frame import Env
 
-HELP = """Run the daemon in the foreground until SIGTERM or SIGINT. Exit code 75: another daemon has the root; 78: bad
-settings; 1: the log is damaged, and nothing was changed."""
+if TYPE_CHECKING:
+    from taskdir.daemon import Daemon
+
+HELP = """Run the daemon in the foreground until SIGTERM or SIGINT; SIGHUP makes it read taskdir.json and all contracts
+again. Exit code 75: another daemon has the root; 78: bad settings; 1: the log is damaged, and nothing was changed."""
+
+_STDERR = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,20 +28,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, env: Env) -> int:
     """Run it. Loads the daemon's modules only here, so that --help needs none of them."""
-    from taskdir.daemon import Daemon, handle_signals
+    from taskdir.daemon import Daemon
+    from taskdir.notify import Manager
     from taskdir.watch import Hints
 
     root = env.root()
     handler = textlog.start(args.log_format, all_events=args.verbose)
     try:
         daemon = Daemon(str(root))
+        manager = Manager(os.environ)
         hints = Hints(str(root))  # before the first pass, so that nothing falls between looking and watching
         try:
-            handle_signals(daemon, hints.wakeup_fd)
+            _handle_signals(daemon, hints.wakeup_fd)
             daemon.open()
             if not args.once and args.log_format == "text":
                 env.say(f"taskdir {__version__} runs in {root} (pid {os.getpid()}); Ctrl-C ends it")
-            daemon.run(hints, once=args.once)
+            daemon.run(hints, manager, once=args.once)
+            manager.stopping()
             daemon.close()
         except BaseException:
             daemon.abandon()  # what went wrong may be the log itself: say nothing more there
@@ -43,6 +52,30 @@ def run(args: argparse.Namespace, env: Env) -> int:
         finally:
             signal.set_wakeup_fd(-1)
             hints.close()
+            manager.close()
     finally:
         textlog.stop(handler)
     return 0
+
+
+def _handle_signals(daemon: Daemon, wakeup_fd: int) -> None:
+    """Let SIGTERM and SIGINT end the loop after the pass in hand, at once when it waits; SIGHUP asks it to reload.
+
+    A SIGHUP because our terminal was closed ends it, too.
+    """
+    had_terminal = os.isatty(_STDERR)
+
+    def stop(number: int, frame: object) -> None:
+        daemon.stop()
+
+    def reload(number: int, frame: object) -> None:
+        if had_terminal and not os.isatty(_STDERR):
+            daemon.stop()
+        else:
+            daemon.reload()
+
+    signal.set_wakeup_fd(wakeup_fd, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, reload)
