@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 
-from taskdir import doctor, filesystem
+from taskdir import doctor, filesystem, watch
 from taskdir.cli import main
 from taskdir.daemon import Daemon
 from taskdir.disk import Disk
 from taskdir.doctor import Finding, Site, ground, house, life
 from taskdir.places import Places
-from taskdir.watch import Hints
 
 STEM = "5-000000000003.a1.1"
 Probe = Callable[[Site], Any]
@@ -322,7 +321,7 @@ def test_the_file_systems_clock_is_elsewhere(site: Site) -> None:
 
 
 def test_events_do_not_come(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Hints, "_is_asked", lambda self, path: False)
+    monkeypatch.setattr(watch, "SOURCE", lambda root, wake: None)
     found = only(ground.watching_works, replace(site, patience=0.0))
     told(found, "d-watch", "warning", "by scanning alone", "every 1 s")
 

@@ -151,13 +151,10 @@ def watches_suffice(site: Site) -> Iterator[Finding]:
 
 
 def _directories(site: Site) -> Iterator[str]:
-    """The directories that a watch of the root covers; those in which agents work are looked into, files are not."""
-    yield site.places.root
-    for path in [*site.places.public(), *site.places.private()]:
-        yield path
-    for place in (site.places.ready, site.places.claimed):
-        for path, _, _ in os.walk(place):
-            yield path
+    """The directories that the daemon watches: those that others write."""
+    yield from (site.places.root, site.places.inbox, site.places.contracts, site.places.claimed)
+    for agent in listing(site.places.claimed):
+        yield os.path.join(site.places.claimed, agent)
 
 
 def _inotify_use(proc: str) -> tuple[int, int]:
