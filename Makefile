@@ -4,7 +4,7 @@ BIN := .venv/bin
 .PHONY: test demo lint clean
 
 test: .venv/ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 demo: .venv/ready
 	$(BIN)/taskdir demo $(ARGS)
