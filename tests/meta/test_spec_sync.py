@@ -85,6 +85,8 @@ def raised(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name == "conformance":
+            continue  # it expects codes and raises none
         yield path, ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 

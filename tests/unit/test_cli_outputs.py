@@ -209,6 +209,15 @@ def test_a_root_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert faults("init", json.loads(capsys.readouterr().out)) == []
 
 
+def test_a_kit(said: Said, tmp_path: Path) -> None:
+    (listed,) = said("conformance", "agent", "--list", "--only", "keep/*")
+    assert [case["name"] for case in listed] == ["keep/renews", "keep/gone"]
+    known = tmp_path / "known"
+    known.write_text("# what it cannot do\nkeep/renews\n")
+    (report,) = said("conformance", "agent", "--only", "keep/*", "--expect-fail", known, "--", "false", code=1)
+    assert report["unexpected"] == ["keep/gone"]
+
+
 def test_a_demonstration() -> None:
     """Played for real in tests/scenario; here, that its schema takes what it prints."""
     assert faults("demo", {"tasks": 1, "story": ["a"], "faults": []}) == []

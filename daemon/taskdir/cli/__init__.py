@@ -33,6 +33,7 @@ VERBS = {
     "check": "compare the directories with the log",
     "restore": "write a pruned record again",
     "doctor": "look for trouble in the surroundings",
+    "conformance": "hold another agent or daemon against the protocol",
     "demo": "show a whole run with several agents",
 }
 """Every verb and what it does: literal, so that ``taskdir --help`` loads none of them."""
@@ -98,8 +99,13 @@ def _run(words: list[str]) -> int:
     verb.configure(parser)
     parser.add_argument("--root", metavar="DIR", help="the root; else $TASKDIR, else the nearest with taskdir.json")
     parser.add_argument("--json", action="store_true", help="JSON on stdout, errors as JSON on stderr")
+    command: list[str] = []
+    if "--" in after and parser.get_default("command") is not None:  # a verb that runs a program: that is behind --
+        cut = after.index("--")
+        after, command = after[:cut], after[cut + 1 :]
     # What stood before the verb is parsed with what stands behind it: both places mean the same.
     args = parser.parse_args([*before, *after])
+    args.command = command
     return verb.run(args, Env(args.root, as_json=args.json))
 
 

@@ -1,0 +1,51 @@
+"""The kit for agents: all its cases, each in a directory of its own, at a program given as a command."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from taskdir.conformance import agent_claim, agent_live, agent_result, agent_submit, agent_work
+from taskdir.conformance.agent_live import Live
+from taskdir.conformance.cases import Case
+from taskdir.conformance.stand import Program, Stand
+
+JOBS = 4
+"""Cases at once: most of their time is the start of processes."""
+
+
+@contextmanager
+def cases(command: Sequence[str]) -> Iterator[list[Case]]:
+    """Yield the cases for a program; what they stand on is gone afterwards."""
+    base = Path(tempfile.mkdtemp(prefix="taskdir-agent-"))
+    base.chmod(0o755)  # a case runs the program as another user
+    program, numbers = Program(command), itertools.count(1)
+    live = Live(program, base / "live")
+    stood = (*agent_live.CASES,)
+
+    def on_live(play: Callable[[Live], None]) -> None:
+        live.ready()
+        play(live)
+
+    def on_stand(play: Callable[[Stand], None]) -> None:
+        at = base / str(next(numbers))
+        at.mkdir()
+        play(Stand(program, at))
+
+    try:
+        yield [
+            *(Case(name, play.__doc__ or "", rule, partial(on_live, play)) for name, rule, play in stood),
+            *(
+                Case(name, play.__doc__ or "", rule, partial(on_stand, play))
+                for module in (agent_submit, agent_claim, agent_result, agent_work)
+                for name, rule, play in module.CASES
+            ),
+        ]
+    finally:
+        live.close()
+        shutil.rmtree(base, ignore_errors=True)
