@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from taskdir import compare, facts, logread
+from taskdir import compare, facts, logread, names
 from taskdir.audit import Audit, Finding, damage_finding
 from taskdir.errors import Missing
 from taskdir.facts import Progress
@@ -64,6 +64,33 @@ def check_files(paths: list[str], progress: Progress) -> Report:
         report.findings += audit.books()
     audit.index.close()
     return report
+
+
+def check_logs(paths: list[str], progress: Progress) -> Report:
+    """Check the whole of each log that one of ``paths`` is part of, one after the other.
+
+    A segment's place, log.jsonl or log/<number>.jsonl, tells its log; a file elsewhere is a log by itself.
+    """
+    logs = {tuple(_siblings(path)): None for path in paths}
+    total = Report()
+    for files in logs:
+        report = check_files([*files], progress)
+        total.findings += report.findings
+        total.remarks += [f"{files[0]}: {remark}" for remark in report.remarks]
+        total.events += report.events
+        total.tasks += report.tasks
+        total.held |= {name: max(most, total.held.get(name, 0)) for name, most in report.held.items()}
+    return total
+
+
+def _siblings(path: str) -> list[str]:
+    """Return the files of the log that a segment is part of, as it would be named beside it."""
+    directory, name = os.path.split(path)
+    if os.path.basename(directory) == logread.OLD and names.is_segment_name(name):
+        directory = os.path.dirname(directory)
+    elif name != logread.LIVE:
+        return [path]
+    return [os.path.normpath(each) for _, each in logread.segments(directory or ".")] or [path]
 
 
 def check_root(root: str, progress: Progress, pause: Callable[[float], None]) -> Report:

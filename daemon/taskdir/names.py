@@ -17,6 +17,7 @@ REASON = ".reason.json"
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _STEM = re.compile(r"([0-9])-([0-9]{12})\.([a-z0-9][a-z0-9_-]{0,63})\.([1-9][0-9]{0,8})")
+_SEGMENT = re.compile(r"[0-9]{12}\.jsonl(\.gz)?")
 _PLAIN = re.compile(r"[\x20-\x7e]{1,220}")
 
 
@@ -28,6 +29,11 @@ def is_word(text: str) -> bool:
 def is_queue(text: str) -> bool:
     """Say whether ``text`` names a queue: a word, or ``@`` and the word of the one agent that may claim from it."""
     return is_word(text.removeprefix("@"))
+
+
+def is_segment_name(name: str) -> bool:
+    """Say whether a name in log/ is that of a closed segment: the seq of its first event, compressed or not."""
+    return _SEGMENT.fullmatch(name) is not None
 
 
 def printable(name: str) -> str:

@@ -5,104 +5,96 @@ Says only what any reader could say: whether a type exists or an id is free is t
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from taskdir import contracts, names, rules, settings, strictjson, validate
+from taskdir import contracts, names, recognise, settings, strictjson, validate
 from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.errors import ConfigError, Invalid
 from taskdir.intake import form_fault
+from taskdir.locate import Spot, locate
 from taskdir.validate import Checker
 
 LARGEST = 1 << 30
-_URN = "urn:taskdir:v1:"
-_PLACES = {
-    "inbox": "message",
-    "contracts": "contract",
-    "done": "record",
-    "failed": "record",
-    "state": "state",
-    "rejected": "message",
-}
+LIVE = "live-state"
+"""The word for a file of a live root in a repository: no rule of the protocol, so not in rules.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is wrong with one file, or with one ``line`` of it; ``document`` is the kind it was taken for."""
+    """What is wrong with one file, and where in it; ``document`` is the kind it was taken for."""
 
     file: str
     document: str | None
     fault: Invalid
-    line: int | None = None
+    spot: Spot | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as a JSON object; absent parts are left out."""
-        found: dict[str, Any] = {"file": self.file, "document": self.document, "line": self.line}
+        found: dict[str, Any] = {"file": self.file, "document": self.document}
+        found |= self.spot._asdict() if self.spot else {}
         found |= {name: value for name, value in self.fault.as_dict().items() if name != "file"}
         return {name: value for name, value in found.items() if value is not None}
 
     def __str__(self) -> str:
-        self.fault.path = self.file + (f":{self.line}" if self.line else "")
+        file = self.file if self.file.isprintable() else names.printable(self.file)
+        self.fault.path = file + (f":{self.spot.line}:{self.spot.column}" if self.spot else "")
         return str(self.fault)
 
 
-def vet(path: str, kind: str | None = None) -> Iterator[Verdict]:
-    """Yield what is wrong with a file. ``kind`` names the document; else its $schema, its place or its name tells."""
+def vet(path: str, kind: str | None = None, *, skip_unknown: bool = False) -> Iterator[Verdict]:
+    """Yield what is wrong with a file. ``kind`` names the document, else ``recognise`` does.
+
+    ``skip_unknown``: a file is passed over if neither place nor $schema tells that it is one of our documents.
+    """
+    placed = kind or recognise.kind_by_place(path)
     try:
         data = read_regular(path, LARGEST)
-    except NotRegular as error:
-        yield Verdict(path, kind, Invalid("not-regular", f"this is a {error.kind}, not a regular file"))
+    except (NotRegular, TooLarge, OSError) as error:
+        if placed or not skip_unknown or isinstance(error, OSError):
+            yield Verdict(path, kind, _no_document(error))
         return
-    except TooLarge as error:
-        yield Verdict(path, kind, Invalid("too-large", f"{error.size} bytes are too many"))
+    if skip_unknown and placed is None and not recognise.may_name_schema(data):
         return
-    except OSError as error:
-        yield Verdict(path, kind, Invalid("unreadable", f"the file cannot be read: {error.strerror}"))
-        return
-    if (kind or kind_by_path(path)) == "event":
+    if (placed or recognise.kind_by_suffix(path)) == "event":
         yield from _vet_lines(path, data)
         return
     try:
         value = strictjson.loads(data)
-        kind = kind or _kind_by_schema(value) or kind_by_path(path)
+        kind = kind or recognise.kind(path, value, guess=not skip_unknown)
+        if kind is None and skip_unknown:
+            return
         if kind is None:
-            raise Invalid("unknown-kind", "neither $schema, place nor name tells what this is", hint="say --as KIND")
+            hint = "say --as KIND"
+            raise Invalid("unknown-kind", "neither place, $schema nor name tells what this is", hint=hint)
         fault = _CHECKS[kind](value, path) if kind in _CHECKS else _own(kind).check(value)
     except Invalid as error:
+        if placed is None and kind is None and skip_unknown:
+            return
         fault = error
     if fault is not None:
-        yield Verdict(path, kind, fault)
+        yield Verdict(path, kind or placed, fault, locate(data, fault))
 
 
-def kind_by_path(path: str) -> str | None:
-    """Return which document a file is by its place and name, None when they do not tell."""
-    name, place = os.path.basename(path), os.path.basename(os.path.dirname(os.path.abspath(path)))
-    above = os.path.basename(os.path.dirname(os.path.dirname(os.path.abspath(path))))
-    if name == "taskdir.json":
-        return "settings"
-    for suffix, kind in ((names.REASON, "reason"), (names.REFUSED, "reason"), (names.RESULT, "result")):
-        if name.endswith(suffix):
-            return kind
-    if name.endswith((names.NOTES, ".jsonl.gz")):
-        return None
-    if name.endswith(".jsonl"):
-        return "event"
-    if (above, place) == ("contracts", "state"):
-        return "contract"
-    if above in ("ready", "claimed") or names.parse_stem(name.removesuffix(names.TASK)):
-        return "offer"
-    return _PLACES.get(place)
+def vet_live(path: str) -> Iterator[Verdict]:
+    """Yield a verdict if a file is part of a live root, and so has no place in a repository."""
+    root = recognise.live_root(path)
+    if root is not None:
+        said = f"this is the live state of the taskdir {os.path.relpath(root)}, which only the root itself may hold"
+        hint = f"git rm --cached {path}; `taskdir init` writes the .gitignore that keeps all but contracts/ out"
+        yield Verdict(path, None, Invalid(LIVE, said, hint=hint))
 
 
-def _kind_by_schema(value: Any) -> str | None:
-    said = value.get("$schema") if isinstance(value, dict) else None
-    if not isinstance(said, str):
-        return None
-    kind = said.removeprefix(_URN) if said.startswith(_URN) else os.path.basename(said).removesuffix(".schema.json")
-    return kind if kind in rules.DOCUMENTS else None
+def _no_document(error: NotRegular | TooLarge | OSError) -> Invalid:
+    if isinstance(error, NotRegular):
+        return Invalid("not-regular", f"this is a {error.kind}, not a regular file")
+    if isinstance(error, TooLarge):
+        return Invalid("too-large", f"{error.size} bytes are too many")
+    return Invalid("unreadable", f"the file cannot be read: {error.strerror}")
 
 
 @cache
@@ -114,7 +106,7 @@ def _message(value: Any, path: str) -> Invalid | None:
     fault = form_fault(value)
     if fault is not None or os.path.basename(os.path.dirname(os.path.abspath(path))) != "inbox":
         return fault
-    id = os.path.basename(path).removesuffix(names.TASK)
+    id = os.path.basename(path).removeprefix(".").removesuffix(names.TASK)  # dot-names: as it will be called
     if not names.is_word(id):
         return Invalid("name-grammar", "the file name is no id", expected="[a-z0-9][a-z0-9_-]{0,63}.json")
     if value.get("id", id) != id:
@@ -146,7 +138,7 @@ _CHECKS: dict[str, Callable[[Any, str], Invalid | None]] = {
 
 
 def _vet_lines(path: str, data: bytes) -> Iterator[Verdict]:
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
+    for number, line in enumerate(io.BytesIO(data), 1):
         try:
             if not line.endswith(b"\n") or not line.isascii():
                 raise Invalid("log-line", "the line is not ASCII, or is cut short")
@@ -155,4 +147,4 @@ def _vet_lines(path: str, data: bytes) -> Iterator[Verdict]:
         except Invalid as error:
             fault = error
         if fault is not None:
-            yield Verdict(path, "event", fault, number)
+            yield Verdict(path, "event", fault, Spot(number, locate(line, fault).column))

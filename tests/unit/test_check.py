@@ -15,9 +15,11 @@ import pytest
 from conformance import runner
 from conformance.trees import Damage
 from faults.world import Countdown, World
+from support.chain import story
 from taskdir import check, logread
 from taskdir.audit import Finding, balance
 from taskdir.check import Report
+from taskdir.cli import main
 from taskdir.lifecycle import ROWS
 
 SCENARIOS = Path(__file__).parents[1] / "conformance" / "vectors" / "scenarios"
@@ -180,6 +182,35 @@ def test_log_files_alone(world: World, tmp_path: Path) -> None:
         file.write(b"{")
     assert codes(check.check_files(copies, ignore)) == ["log-line"]
     assert os.listdir(tmp_path)
+
+
+def test_whole_logs_by_the_files_that_were_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A commit names some segments of several logs: each log is checked whole, by itself."""
+    lives = []
+    for name in ("a", "b"):
+        log = story().write(tmp_path / name) / "log.jsonl"
+        lines = log.read_text().splitlines(keepends=True)
+        (tmp_path / name / "log").mkdir()
+        (tmp_path / name / "log" / "000000000001.jsonl").write_text("".join(lines[:4]))
+        log.write_text("".join(lines[4:]))
+        lives.append(log)
+    old = lives[1].parent / "log" / "000000000001.jsonl"
+    words = ["check", "--log", "--whole", "--json", *map(str, lives), str(old)]
+    assert main(words) == 0
+    both = json.loads(capsys.readouterr().out)
+    assert both["tasks"] == 2 * check.check_root(str(lives[0].parent), ignore, lambda _: None).tasks
+    old.write_text(old.read_text().replace('"bad"', '"mad"'))
+    assert main(words[:-1]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["code"], lives[1].parent in Path(finding["file"]).parents) == ("log-chain", True)
+    copy = tmp_path / "elsewhere.jsonl"
+    copy.write_bytes(old.read_bytes())
+    assert check.check_logs([str(copy)], ignore).events == 4, "a file elsewhere is a log by itself"
+
+
+@pytest.mark.parametrize("words", ["--log", "x.jsonl", "--whole", "--whole x.jsonl"])
+def test_log_files_need_their_option(words: str) -> None:
+    assert main(["check", *words.split()]) == 2
 
 
 def test_progress_comes_to_the_size_of_the_log(world: World) -> None:

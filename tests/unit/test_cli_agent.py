@@ -519,7 +519,7 @@ def test_help_and_the_version_load_no_verb() -> None:
 
 
 def test_the_list_of_verbs_is_that_of_the_files() -> None:
-    assert {path.stem for path in VERBS.glob("*.py")} - {"__init__", "frame", "words"} == {*cli.VERBS}
+    assert {path.stem for path in VERBS.glob("*.py")} - {"__init__", "frame", "words", "findings"} == {*cli.VERBS}
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,18 @@ def test_any_file_name_can_be_told(data: bytes) -> None:
     told = names.printable(os.fsdecode(data))
     assert told.isascii()
     assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("000000000001.jsonl", True),
+        ("000000000001.jsonl.gz", True),
+        ("00000000001.jsonl", False),
+        ("000000000001.json", False),
+        ("000000000001.jsonl\n", False),
+        ("log.jsonl", False),
+    ],
+)
+def test_names_of_segments(name: str, good: bool) -> None:
+    assert names.is_segment_name(name) is good

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskdir import contracts, names, validate, vet
+from taskdir.cli import findings
 from taskdir.cli.frame import Env, plain, read_file
 from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
 from taskdir.errors import CannotCreate, Invalid, Missing, Usage
@@ -25,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("action", choices=("list", "check", "add"))
     parser.add_argument("words", nargs="*", metavar="TYPE|FILE", help="check: FILE… (default: all); add: TYPE [FILE]")
+    findings.configure(parser)
     parser.add_argument("--replace", action="store_true", help="add: replace a contract that exists")
 
 
@@ -32,7 +34,9 @@ def run(args: argparse.Namespace, env: Env) -> int:
     """Do what was asked."""
     if args.action == "list":
         return _list(args.words, env)
-    return _check(args.words, env) if args.action == "check" else _add(args.words, env, replace=args.replace)
+    if args.action == "check":
+        return _check(args.words, env, args.format)
+    return _add(args.words, env, replace=args.replace)
 
 
 def _files(env: Env) -> list[str]:
@@ -77,13 +81,13 @@ def _described(env: Env) -> Iterator[dict[str, Any]]:
         yield told
 
 
-def _check(words: list[str], env: Env) -> int:
+def _check(words: list[str], env: Env, form: str) -> int:
     paths = words or _files(env)
     found = [verdict for path in paths for verdict in vet.vet(path, "contract")]
     if env.json:
         env.out([verdict.as_dict() for verdict in found])
-    for verdict in found if not env.json else ():
-        env.out(plain(str(verdict)))
+    else:
+        findings.tell(env, form, found)
     if not found:
         env.say(f"{len(paths)} contracts can be used")
     return Invalid.exit if found else 0
