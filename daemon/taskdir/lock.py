@@ -12,7 +12,6 @@ import time
 import portalocker
 
 from taskdir.errors import Busy
-from taskdir.system import HERE
 
 _EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 _SHARED = portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING
@@ -23,7 +22,7 @@ class RootLock:
 
     def __init__(self, root: str, patience: float = 1.0) -> None:
         """Lock ``root``; tries for ``patience`` seconds, since a client may be probing. Raises Busy."""
-        self._fd = HERE.open_root(root, make=True)
+        self._fd = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
         until = time.monotonic() + patience
         while True:
             try:
@@ -43,7 +42,7 @@ class RootLock:
 def is_held(path: str) -> tuple[bool, int] | None:
     """Probe a claimed file: (somebody holds it locked, its inode). None when it is gone or cannot be opened."""
     try:
-        fd = os.open(path, HERE.read_flags)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:

@@ -1,0 +1,3 @@
+module taskdir.example/taskdir
+
+go 1.19
