@@ -11,6 +11,8 @@ import os
 import stat
 from collections.abc import Callable
 
+from taskdir.system import HERE, Posix
+
 Hook = Callable[[str, str], None]
 
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -37,9 +39,8 @@ def read_regular(path: str, limit: int) -> bytes:
 
     Raises NotRegular, TooLarge, FileNotFoundError, or another OSError.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        fd = os.open(path, flags)
+        fd = os.open(path, HERE.read_flags)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK):
             raise NotRegular(kind_of(os.lstat(path).st_mode)) from None
@@ -77,8 +78,9 @@ def kind_of(mode: int) -> str:
 class Disk:
     """All changes of files. ``hook(operation, path)`` runs before each one; a test may raise from it or kill there."""
 
-    def __init__(self, hook: Hook | None = None) -> None:
+    def __init__(self, hook: Hook | None = None, system: Posix = HERE) -> None:
         self._hook = hook or _no_hook
+        self._system = system
 
     def create(self, path: str, data: bytes, *, mode: int = 0o644, sync: bool = False) -> os.stat_result:
         """Make a new file with these bytes; returns how it looks then, before anybody else can have changed it.
@@ -86,13 +88,13 @@ class Disk:
         Raises FileExistsError; a file half written by an error is removed.
         """
         self._hook("create", path)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | HERE.own_flags, mode)
         try:
             self._hook("write", path)
             write_all(fd, data)
             if sync:
                 self._hook("fsync", path)
-                os.fsync(fd)
+                self._system.fsync(fd)
             made = os.fstat(fd)
         except OSError:
             os.close(fd)
@@ -125,7 +127,8 @@ class Disk:
     def link(self, source: str, target: str) -> bool:
         """Give a file a second name without replacing; False when the name is taken.
 
-        Where the file system has no hard links: look, then rename, which leaves a short moment for a race.
+        Without hard links: rename without replacing. Without that too: look, then rename, which leaves a short moment
+        for a race.
         """
         self._hook("link", target)
         try:
@@ -135,16 +138,18 @@ class Disk:
         except OSError as error:
             if error.errno not in NO_LINKS or not os.path.lexists(source):
                 raise
-            if os.path.lexists(target):
+            renamed = self._system.rename_new(source, target)
+            if renamed is False or (renamed is None and os.path.lexists(target)):
                 return False
-            os.rename(source, target)
+            if renamed is None:
+                os.rename(source, target)
         return True
 
     def rename(self, source: str, target: str) -> bool:
         """Rename, replacing; False when the source is gone (somebody else was first)."""
         self._hook("rename", target)
         try:
-            os.rename(source, target)
+            os.replace(source, target)
         except FileNotFoundError:
             if os.path.lexists(source):
                 raise
@@ -187,7 +192,7 @@ class Disk:
     def append_text(self, path: str, data: bytes) -> None:
         """Append to a file in one write, making it when absent (an agent's notes)."""
         self._hook("append", path)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | HERE.own_flags, 0o644)
         try:
             write_all(fd, data)
         finally:
@@ -196,7 +201,7 @@ class Disk:
     def open_log(self, path: str) -> int:
         """Open the log for appending and for cutting its tail, making it when absent; returns the descriptor."""
         self._hook("open", path)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | HERE.own_flags, 0o644)
 
     def append_log(self, fd: int, path: str, data: bytes) -> None:
         """Append one batch to the open log: one write. Raises OSError, ENOSPC too, on a short write."""
@@ -208,43 +213,42 @@ class Disk:
     def datasync(self, fd: int, path: str) -> None:
         """Wait until the log's bytes are on the device. Never repeated after a failure (SPEC section 10)."""
         self._hook("datasync", path)
-        getattr(os, "fdatasync", os.fsync)(fd)
+        self._system.datasync(fd)
 
     def truncate(self, fd: int, size: int, path: str) -> None:
         """Cut an open file to ``size`` bytes and sync it."""
         self._hook("truncate", path)
         os.ftruncate(fd, size)
-        os.fsync(fd)
+        self._system.fsync(fd)
 
     def sync_file(self, path: str) -> None:
         """Wait until a published file's bytes are on the device; one that is gone or was replaced by a link, FIFO or
         socket needs none."""
         self._hook("fsync", path)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+            fd = os.open(path, self._system.read_flags)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EMLINK):
                 return
             raise
         try:
             if stat.S_ISREG(os.fstat(fd).st_mode):
-                os.fsync(fd)
+                self._system.fsync(fd)
         finally:
             os.close(fd)
 
-    def sync_all(self) -> None:
-        """Wait until everything that was written is on its device (Linux waits; POSIX need not)."""
+    def sync_all(self) -> bool:
+        """Wait until all that was written is on its device; False, and nothing done, where sync does not wait."""
+        if not self._system.waits_for_sync:
+            return False
         self._hook("sync", "")
         os.sync()
+        return True
 
     def sync_dir(self, path: str) -> None:
         """Make the names in a directory durable."""
         self._hook("fsync", path)
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        self._system.sync_directory(path)
 
 
 def write_all(fd: int, data: bytes) -> None:

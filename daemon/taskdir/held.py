@@ -16,6 +16,7 @@ from typing import Any
 from taskdir import gestures, names, roots
 from taskdir.disk import Disk
 from taskdir.errors import Missing, TaskdirError, Usage
+from taskdir.system import HERE
 
 VERDICT_SECONDS = 5.0
 """How long ``finish`` waits for a running daemon to judge the result."""
@@ -149,25 +150,17 @@ class Claim:
 
 def _lock(path: str) -> int | None:
     """Lock a claimed file (SPEC section 7.6); None when it is gone, locked by another or cannot be locked."""
-    import fcntl
-
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, HERE.read_flags)
     except OSError:
         return None
     until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            if time.monotonic() < until:
-                time.sleep(0.005)
-                continue
-        except OSError:
-            pass  # no locks here: renewing does
-        os.close(fd)
-        return None
+    while (got := HERE.try_lock(fd)) is False and time.monotonic() < until:
+        time.sleep(0.005)
+    if got:
+        return fd
+    os.close(fd)  # another has it for good, or there are no locks here: renewing does
+    return None
 
 
 def _code_of(error: Exception) -> str:

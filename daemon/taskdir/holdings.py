@@ -13,6 +13,7 @@ from taskdir import lock, names
 from taskdir.documents import Task
 from taskdir.places import Places
 from taskdir.seen import Holding, Seen, Signature, Slot
+from taskdir.system import HERE
 
 NOTES_BYTES = 65536
 Files = dict[str, Signature]
@@ -105,7 +106,7 @@ class Holdings:
     def _read_notes(self, slot: Slot) -> str | None:
         path = self._path(slot, names.NOTES)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(path, HERE.read_flags)
         except OSError:
             return None
         try:  # a directory fails at the read, not at the open; open(fd) would raise for it, and leave fd open

@@ -12,6 +12,7 @@ import time
 import portalocker
 
 from taskdir.errors import Busy
+from taskdir.system import HERE
 
 _EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 _SHARED = portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING
@@ -22,7 +23,7 @@ class RootLock:
 
     def __init__(self, root: str, patience: float = 1.0) -> None:
         """Lock ``root``; tries for ``patience`` seconds, since a client may be probing. Raises Busy."""
-        self._fd = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = HERE.open_root(root, make=True)
         until = time.monotonic() + patience
         while True:
             try:
@@ -42,7 +43,7 @@ class RootLock:
 def is_held(path: str) -> tuple[bool, int] | None:
     """Probe a claimed file: (somebody holds it locked, its inode). None when it is gone or cannot be opened."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(path, HERE.read_flags)
     except OSError:
         return None
     try:

@@ -75,9 +75,7 @@ class Records:
         """Put the published records on the device and remember how far that is."""
         if self.due or not self._unsynced:
             return
-        if len(self._unsynced) > SYNC_SINGLY:
-            self._disk.sync_all()
-        else:
+        if len(self._unsynced) <= SYNC_SINGLY or not self._disk.sync_all():
             for path in self._unsynced:
                 self._disk.sync_file(path)
         for directory in (self._places.done, self._places.failed):

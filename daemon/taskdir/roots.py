@@ -16,6 +16,7 @@ from taskdir import names, strictjson
 from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.errors import ConfigError, Invalid, Missing, TimedOut
 from taskdir.places import Places
+from taskdir.system import HERE
 
 MARKER = "taskdir.json"
 PROTOCOL = 1
@@ -75,21 +76,14 @@ def queues(root: str) -> list[str]:
 
 def daemon_runs(root: str) -> bool:
     """Say whether a daemon holds the root: probe its lock *shared*, let go at once (SPEC section 10.1)."""
-    import fcntl
-
     try:
-        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = HERE.open_root(root)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False  # no such locks on this file system: then no daemon of ours runs here either
+        return HERE.try_lock(fd, shared=True) is False  # None: no locks on this file system, so no daemon of ours
     finally:
         os.close(fd)
-    return False
 
 
 def mint_id() -> str:

@@ -747,5 +747,5 @@ def test_the_package_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     heavy, ours = done.stdout.splitlines()
     assert not {"asyncio", "sqlite3", "subprocess"} & {*heavy.split()}
-    expected = "client disk errors gestures held names places roots shared strictjson"
+    expected = "client disk errors gestures held names places roots shared strictjson system"
     assert ours.split() == [f"taskdir.{name}" for name in expected.split()]

@@ -161,7 +161,7 @@ CASES = {
         {"a/": "755"}, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], {"a/": "755"}
     ),
     "sync a file, too late": Case({}, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], {}),
-    "sync all": Case(A, lambda d, at: d.sync_all(), None, ["sync "], A),
+    "sync all": Case(A, lambda d, at: d.sync_all(), True, ["sync "], A),
     "sync a directory": Case({"a/": "755"}, lambda d, at: d.sync_dir(at + "a"), None, ["fsync a"], {"a/": "755"}),
     "the log": Case(
         {},
