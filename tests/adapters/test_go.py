@@ -16,7 +16,8 @@ from adapters.live import conforms, round_trip, stale
 from adapters.readme import ADAPTERS, drain, example
 
 HERE = ADAPTERS / "go"
-OFFLINE = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -buildvcs=false"}
+FLAGS = {"GOFLAGS": "-mod=mod -buildvcs=false", "CGO_ENABLED": "0"}
+OFFLINE = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOWORK": "off", **FLAGS}
 
 
 def go(*words: str | Path, cwd: Path = HERE) -> str:
