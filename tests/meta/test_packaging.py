@@ -23,6 +23,7 @@ LOAD = """
 import json, pathlib, sys
 from importlib.metadata import PackageNotFoundError, version
 import taskdir, taskdir.rules as rules
+from taskdir.conformance import vectors
 try:
     found = version("taskdir")
 except PackageNotFoundError:
@@ -32,6 +33,8 @@ print(json.dumps({
     "schemas": str(rules.schema_dir()),
     "id": rules.schema("message")["$id"],
     "codes": len(rules.codes()),
+    "vectors": str(vectors.vectors_dir()),
+    "scenarios": len(list(vectors.scenarios())),
     "typed": pathlib.Path(taskdir.__file__).with_name("py.typed").is_file(),
     "version": found,
     "says": getattr(taskdir, "__version__", found),
@@ -88,6 +91,7 @@ def load(python: Path, cwd: Path, **env: str) -> dict[str, object]:
     assert found["id"] == "urn:taskdir:v1:message"
     assert found["typed"], "py.typed is missing: type checkers would ignore the annotations"
     assert found["codes"], "rules.json is empty"
+    assert found["scenarios"], f"no vectors in {found['vectors']}"
     assert found["version"] in (found["says"], None), "pyproject.toml and taskdir.__version__ differ"
     return found
 
@@ -100,11 +104,12 @@ def test_wheel(wheel: Path, python: Path, tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"taskdir"}, tops
-    assert "taskdir/schemas/v1/rules.json" in names
+    assert {"taskdir/schemas/v1/rules.json", "taskdir/vectors/trees/log.json"} <= {*names}
     install(python, wheel)
     found = load(python, tmp_path)
     assert inside(found, python)
     assert found["schemas"] == f"{found['package']}/schemas"
+    assert found["vectors"] == f"{found['package']}/vectors"
     assert (python.parent / "taskdir").is_file(), "no command"
 
 

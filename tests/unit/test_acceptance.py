@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies
 
-from conformance.runner import Stage, events_of
 from taskdir import clock
 from taskdir.acceptance import find_cycle
+from taskdir.conformance.stage import Stage, events_of
 from taskdir.daemon import Daemon
 from taskdir.documents import timestamp
 from taskdir.observe import PASS_LIMIT

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conformance.runner import Stage
+from taskdir.conformance.stage import Stage
 from taskdir.disk import Disk
 
 NOBODY = 65534

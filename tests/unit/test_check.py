@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from conformance import runner
-from conformance.trees import Damage
 from faults.world import Countdown, World
 from support.chain import story
 from taskdir import check, logread
 from taskdir.audit import Finding, balance
 from taskdir.check import Report
 from taskdir.cli import main
+from taskdir.conformance import stage as scenes
+from taskdir.conformance.own import Own
+from taskdir.conformance.trees import Damage
 from taskdir.lifecycle import ROWS
 
 SCENARIOS = Path(__file__).parents[1] / "conformance" / "vectors" / "scenarios"
@@ -88,15 +89,16 @@ def scenarios() -> Iterator[Any]:
 def test_nothing_is_found_in_any_scenario(scenario: dict[str, Any], tmp_path: Path) -> None:
     """A pause is what it is for a daemon: some passes, and time to put records on the device."""
 
-    def find_nothing(stage: runner.Stage) -> None:
+    def find_nothing(stage: scenes.Stage) -> None:
         def pause(seconds: float) -> None:
             stage.wait({"wait": seconds})
-            if stage._running is not None:
-                stage._running._records.sync()
+            assert isinstance(stage.subject, Own)
+            if stage.subject.daemon is not None:
+                stage.subject.daemon._records.sync()
 
         assert look(stage.root, pause).findings == []
 
-    runner.play(scenario, tmp_path / "root", find_nothing)
+    scenes.play(scenario, tmp_path / "root", find_nothing)
 
 
 def test_nothing_is_found_live_stopped_and_without_an_index(world: World) -> None:

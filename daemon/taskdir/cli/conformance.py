@@ -5,20 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from taskdir.cli.frame import Env, plain
-from taskdir.conformance import agent, cases, report
+from taskdir.conformance import agent, cases, daemon, report
 from taskdir.disk import Disk
 from taskdir.errors import Missing, Usage
 
-HELP = """Run a program as a black box: `agent -- CMD…` calls it with the verbs of adapters/CONTRACT.md section 1. The
-report goes to stderr. Exit code 1: something is not as expected, be it a listed failure that passes."""
+HELP = """Run a program as a black box: `agent -- CMD…` calls CMD with the verbs of adapters/CONTRACT.md section 1,
+`daemon -- CMD…` asks it by section 2. The report goes to stderr. Exit code 1: something is not as expected, be it that
+a case passes which is listed as failing."""
+
+
+class Kit(Protocol):
+    """What the two kits offer."""
+
+    JOBS: int
+
+    def cases(self, command: Sequence[str]) -> AbstractContextManager[tuple[list[cases.Case], dict[str, Any]]]:
+        """Yield the cases for a program, and what it said about itself."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("kit", choices=("agent",))
+    parser.add_argument("kit", choices=("agent", "daemon"))
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="only cases of these names")
     parser.add_argument("--expect-fail", metavar="FILE", help="the cases that are expected to fail, one a line")
     parser.add_argument("--badge", metavar="FILE", help="write a badge: the JSON that a shields.io endpoint serves")
@@ -31,7 +43,8 @@ def run(args: argparse.Namespace, env: Env) -> int:
     """Play the cases and tell."""
     if not args.command and not args.list:
         raise Usage("usage", "the program is missing", expected=f"taskdir conformance {args.kit} … -- CMD…")
-    with _kit(args.kit, args.command) as every:
+    kit: Kit = agent if args.kit == "agent" else daemon
+    with kit.cases(args.command) as (every, told):
         chosen = cases.chosen(every, args.only)
         if args.list:
             _list(chosen, env)
@@ -39,22 +52,18 @@ def run(args: argparse.Namespace, env: Env) -> int:
         expected = _expected(args.expect_fail, every)
         outcomes = []
         with env.progress(len(chosen), "cases") as progress:
-            for outcome in cases.play(chosen, expected, args.jobs or agent.JOBS):
+            for outcome in cases.play(chosen, expected, args.jobs or kit.JOBS):
                 outcomes.append(outcome)
                 progress.step()
-    told = report.whole(args.kit, args.command, {}, outcomes)
+    whole = report.whole(args.kit, args.command, told, outcomes)
     if args.badge:
-        text = json.dumps(report.badge(told)) + "\n"
+        text = json.dumps(report.badge(whole)) + "\n"
         Disk().publish(args.badge, text.encode(), aside=f"{args.badge}.new")
     if env.json:
-        env.out(told)
-    for line in report.words(told):
+        env.out(whole)
+    for line in report.words(whole):
         env.say(plain(line))
-    return 0 if told["ok"] else 1
-
-
-def _kit(name: str, command: list[str]) -> AbstractContextManager[list[cases.Case]]:
-    return agent.cases(command)
+    return 0 if whole["ok"] else 1
 
 
 def _expected(path: str | None, every: list[cases.Case]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from taskdir.conformance import agent_claim, agent_live, agent_result, agent_submit, agent_work
 from taskdir.conformance.agent_live import Live
@@ -20,13 +21,12 @@ JOBS = 4
 
 
 @contextmanager
-def cases(command: Sequence[str]) -> Iterator[list[Case]]:
-    """Yield the cases for a program; what they stand on is gone afterwards."""
+def cases(command: Sequence[str]) -> Iterator[tuple[list[Case], dict[str, Any]]]:
+    """Yield the cases for a program, and nothing about it; what they stand on is gone afterwards."""
     base = Path(tempfile.mkdtemp(prefix="taskdir-agent-"))
     base.chmod(0o755)  # a case runs the program as another user
     program, numbers = Program(command), itertools.count(1)
     live = Live(program, base / "live")
-    stood = (*agent_live.CASES,)
 
     def on_live(play: Callable[[Live], None]) -> None:
         live.ready()
@@ -38,14 +38,15 @@ def cases(command: Sequence[str]) -> Iterator[list[Case]]:
         play(Stand(program, at))
 
     try:
-        yield [
-            *(Case(name, play.__doc__ or "", rule, partial(on_live, play)) for name, rule, play in stood),
+        every = [
+            *(Case(name, play.__doc__ or "", rule, partial(on_live, play)) for name, rule, play in agent_live.CASES),
             *(
                 Case(name, play.__doc__ or "", rule, partial(on_stand, play))
                 for module in (agent_submit, agent_claim, agent_result, agent_work)
                 for name, rule, play in module.CASES
             ),
         ]
+        yield every, {}
     finally:
         live.close()
         shutil.rmtree(base, ignore_errors=True)

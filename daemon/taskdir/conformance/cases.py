@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from taskdir.errors import Invalid, Usage
+from taskdir.errors import Invalid, Missing, Usage
 from taskdir.nearby import nearby
 
 _SURPRISES = (OSError, ValueError, LookupError, TypeError, AttributeError)
@@ -73,6 +75,14 @@ class Outcome:
             if rule:
                 told["rule"] = rule
         return told
+
+
+def program(command: Sequence[str]) -> list[str]:
+    """Return a command as it is run from anywhere: words that name a file from here become absolute. Raises Missing."""
+    words = [os.path.abspath(word) if os.path.isfile(word) else word for word in command]
+    if words and shutil.which(words[0]) is None:
+        raise Missing("no-program", "there is no such program", path=words[0])
+    return words
 
 
 def want(what: str, expected: object, found: object, rule: str | None = None) -> None:

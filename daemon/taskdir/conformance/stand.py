@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any, NamedTuple
 
-from taskdir.conformance.cases import Broken, NotTested, want
+from taskdir.conformance.cases import Broken, NotTested, program, want
 
 PATIENCE = 40.0
 """Seconds that anything may take; only a defect takes that long."""
@@ -58,8 +58,7 @@ class Program:
     """The agent under test: a command to which the verbs of CONTRACT are added."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        """Cases run it in directories of their own, so words that name a file from here become absolute."""
-        self.command = [os.path.abspath(word) if os.path.isfile(word) else word for word in command]
+        self.command = program(command)
 
     def start(self, root: Path | None, cwd: Path, words: Sequence[Word], **options: Any) -> subprocess.Popen[bytes]:
         """Start a verb in a process group of its own; ``root`` becomes $TASKDIR."""
@@ -117,8 +116,8 @@ class Running(NamedTuple):
     def kill(self) -> None:
         """End it and all that it started."""
         self.signal(signal.SIGKILL)
-        with self.process:
-            pass
+        with suppress(BrokenPipeError), self.process:
+            pass  # what it did not read is lost
 
 
 class Stand:

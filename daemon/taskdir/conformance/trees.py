@@ -16,8 +16,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from conformance.runner import Files, Stage, Step
 from taskdir import logread
+from taskdir.conformance.files import Files, Step
+from taskdir.conformance.stage import Stage
 from taskdir.lock import RootLock
 
 TIME = "2027-01-15T08:00:00.000000Z"
