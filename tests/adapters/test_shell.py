@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from adapters.conftest import Shell
 
 MESSAGE = b'{"type": "echo"}\n'
-BAD_NAMES = ["", "-x", "_x", "Ab", "a.b", "a b", "a/b", "..", "é", "x" * 65, "a\n", b"a\xff", "*", "@a"]
+BAD_NAMES: list[str | bytes] = ["", "-x", "_x", "Ab", "a.b", "a b", "a/b", "..", "é", "x" * 65, "a\n", b"a\xff", "*"]
+BAD_NAMES += ["@a"]
 GESTURES = [["keep"], ["finish"], ["fail", "m"], ["give-back"], ["note", "m"], ["hold", "touch", "ran"]]
 
 

@@ -117,7 +117,8 @@ def test_wheel_by_way_of_the_sdist(sdist: Path, wheel: Path, python: Path, tmp_p
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"README.md", "SPEC.md", "LICENSE", "CHANGELOG.md", "Makefile", "schemas/v1/rules.json",
-              "tests/meta/test_packaging.py", "daemon/taskdir/py.typed"}  # fmt: skip
+              "tests/meta/test_packaging.py", "daemon/taskdir/py.typed",
+              "adapters/c/taskdir.c", "adapters/rust/Cargo.toml"}  # fmt: skip
     assert wanted <= held, f"not in the sdist: {wanted - held}"
     run(sys.executable, "-m", "pip", "wheel", *OFFLINE, "-w", tmp_path / "again", sdist)
     again = next((tmp_path / "again").glob("*.whl"))
