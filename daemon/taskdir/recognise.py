@@ -82,14 +82,8 @@ def _kind_by_schema(value: Any) -> str | None:
 
 
 def is_root(directory: str) -> bool:
-    """Say whether a directory bears a mark of a root: its settings, the daemon's own directory, or a log of ours."""
-    if os.path.isfile(os.path.join(directory, "taskdir.json")) or os.path.isdir(os.path.join(directory, ".taskdir")):
-        return True
-    log = os.path.join(directory, logread.LIVE)
-    try:
-        return os.path.isfile(log) and logread.first_seq(log) > 0
-    except OSError:
-        return False
+    """Say whether a directory bears a mark of a root: its settings, or the daemon's own directory."""
+    return os.path.isfile(os.path.join(directory, "taskdir.json")) or os.path.isdir(os.path.join(directory, ".taskdir"))
 
 
 def live_root(path: str) -> str | None:

@@ -79,7 +79,6 @@ def test_in_a_root_the_place_decides_and_elsewhere_the_schema(tmp_path: Path) ->
     assert recognise.kind(str(tmp_path / "examples" / "contracts" / "a.json"), other) == "message"
 
 
-FIRST = '{"seq": 1, "event": "started"}\n'
 LIVE: list[tuple[dict[str, str], str, bool]] = [
     ({"taskdir.json": ""}, "inbox/a.json", True),
     ({"taskdir.json": ""}, "ready/default/5-000000000001.a.1.json", True),
@@ -93,10 +92,7 @@ LIVE: list[tuple[dict[str, str], str, bool]] = [
     ({"taskdir.json": ""}, "inbox", False),
     ({".taskdir/index.sqlite": ""}, ".taskdir/index.sqlite", True),
     ({".taskdir/index.sqlite": ""}, "done/a.json", True),
-    ({"log.jsonl": FIRST}, "log.jsonl", True),
-    ({"log.jsonl": FIRST}, "state/a.json", True),
-    ({"log.jsonl": '{"level": "info"}\n'}, "log.jsonl", False),
-    ({"log.jsonl": '{"level": "info"}\n'}, "state/a.json", False),
+    ({}, "audit/log.jsonl", False),
     ({}, "inbox/a.json", False),
     ({}, "state/main.json", False),
 ]
