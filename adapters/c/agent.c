@@ -37,6 +37,7 @@ enum {
     LOOK = 100,     /* milliseconds between two looks whether a claimed file is still there */
     RENEW = 333,    /* milliseconds between two renewals where there are no locks */
     GRACE = 5000,   /* milliseconds between SIGTERM and SIGKILL */
+    PIPE = 1 << 20, /* bytes, more than a pipe holds */
     GIVE_BACK = 75, /* the exit code by which CMD gives a task back */
     NO_COMMAND = 127
 };
@@ -257,7 +258,8 @@ static bool collect(const struct td_claim *claim, pid_t pid, int out, struct byt
         if (!open || ready.revents == 0) {
             pid_t ended = waitpid(pid, status, WNOHANG);
             if (ended == pid) {
-                while (open && poll(&ready, 1, 0) > 0) /* a process it left behind may keep stdout open */
+                size_t end = output->length + PIPE; /* a process it left behind may write on and on */
+                while (open && output->length < end && poll(&ready, 1, 0) > 0)
                     open = take_in(out, output) > 0;
                 return true;
             }

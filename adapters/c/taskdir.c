@@ -29,6 +29,7 @@ enum {
     NAME = 96,           /* bytes of an offer's name, with its NUL */
     MESSAGE = 8192,      /* characters of an error's message */
     HOLD_TRIES = 100,    /* the daemon's own look at a lock lasts an instant */
+    TWIN_TRIES = 10,     /* of a worker, for what another process of its name may be at */
     HOLD_PAUSE = 10,     /* milliseconds between them */
     LOOK_PAUSE = 50      /* milliseconds between two looks of a wait or of an idle worker */
 };
@@ -685,7 +686,7 @@ static enum td_error take(const char *root, const struct td_worker *worker, stru
     enum td_error error;
     claim->path[0] = '\0';
     while ((error = td_unfinished(root, worker->agent, claim)) == TD_OK) {
-        enum td_error held = hold(claim, 1);
+        enum td_error held = hold(claim, TWIN_TRIES);
         if (held == TD_HELD || held == TD_GONE || !is_unfinished(claim)) { /* another process of this name is at it */
             others = others || held == TD_HELD;
             td_release(claim);

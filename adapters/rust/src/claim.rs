@@ -20,6 +20,9 @@ const MESSAGE: usize = 8192;
 /// How long [`Claim::hold`] tries: the daemon's own look at a lock lasts an instant.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a worker tries for what another process of its name may be at.
+pub(crate) const TWIN: Duration = Duration::from_millis(100);
+
 /// A task that is yours until it is finished, failed, given back, or gone.
 ///
 /// Dropping a claim is none of these, on purpose: a worker that fell over must not look like one that changed its mind.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::claim::{is_blank, PATIENCE};
+use crate::claim::{is_blank, PATIENCE, TWIN};
 use crate::root::LOOK;
 use crate::{is_queue, is_word, Claim, Claimed, Error, Held, Root};
 
@@ -121,7 +121,7 @@ impl<'a> Worker<'a> {
     fn next(&self) -> Result<Next, Error> {
         let mut others = false;
         for mut claim in self.root.unfinished(&self.agent)? {
-            let held = claim.hold_within(Duration::ZERO);
+            let held = claim.hold_within(TWIN);
             others |= matches!(held, Ok(Held::ByAnother));
             if matches!(held, Ok(Held::ByAnother | Held::Gone)) || !claim.is_unfinished() {
                 continue; // another process of this name is at it
