@@ -49,7 +49,7 @@ def test_the_example_of_the_readme_drains_a_live_root(house: Path, tmp_path: Pat
     [command] = example(ADAPTERS / "c" / "README.md", "sh").splitlines()
     run(*shlex.split(command), "-Wall", "-Wextra", "-Wpedantic", "-Werror", cwd=tmp_path)
     records = drain(tmp_path, [tmp_path / "drain"])
-    assert all(isinstance(record["output"], int) and record["output"] > 100 for record in records)
+    assert all(record["output"] == record["id"] for record in records)
 
 
 def test_what_is_installed_is_found_by_pkg_config(house: Path, tmp_path: Path) -> None:
@@ -80,6 +80,6 @@ def test_the_house_style() -> None:
     for name in SOURCES:
         lines = (ADAPTERS / "c" / name).read_text().splitlines()
         assert max(map(len, lines)) <= 120, name
-    assert len((ADAPTERS / "c" / "README.md").read_text().splitlines()) <= 50
+    assert len((ADAPTERS / "c" / "README.md").read_text().splitlines()) <= 40
     library = (ADAPTERS / "c" / "taskdir.c").read_text()
     assert not re.findall(r"\b(?:m|c|re)alloc\(|\bstrdup\(|\basprintf\(|\bfork\(|\bsigaction\(", library)
