@@ -1,7 +1,7 @@
 """Judging the log by itself: chain, batches, schema, legal transitions, and the books of P6 (SPEC sections 9 and 3).
 
-Reads, and builds the replay that ``check`` compares everything else with. An event that cannot be true is reported and
-left out, as the life cycle leaves a task untouched by it.
+Reads, and builds the replay that ``check`` compares everything else with. Events are judged one after the other; one
+that cannot be true is reported and left out, as the life cycle leaves a task untouched by it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from taskdir import lifecycle, names, rules, strictjson, validate
-from taskdir.documents import Event
+from taskdir.documents import Event, parse_timestamp
 from taskdir.errors import Invalid
 from taskdir.index import Index
 from taskdir.logread import Batch, Damage
@@ -22,6 +22,7 @@ from taskdir.precedence import Precedence
 from taskdir.validate import Checker
 
 _ENDS = lifecycle.FAILURES | {"returned"}
+_INTEGERS = frozenset({"pid", "count", "attempt", "version", "priority", "max_attempts"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +60,19 @@ class Finding:
 
 
 class _Around:
-    """What an event may rely on in its own batch."""
+    """What an event may rely on in its own batch: how many members a batch of messages has in it, and what came."""
 
-    def __init__(self, members: Counter[str | None]) -> None:
-        self.members = members
+    def __init__(self, events: list[Event]) -> None:
+        named = [event.get("batch") for event in events if event["event"] == "accepted"]
+        self.members = Counter(id for id in named if isinstance(id, str))
         self.ended: set[str] = set()
-        self.contracts: set[str] = set()
+        self.batches: set[str] = set()
 
     def see(self, event: Event) -> None:
         if event["event"] in _ENDS:
-            self.ended.add(str(event.get("id")))
-        elif event["event"] == "contract":
-            self.contracts.add(str(event.get("sha256")))
+            self.ended.add(event["id"])
+        elif event["event"] == "batch":
+            self.batches.add(event["by"])
 
 
 class Audit:
@@ -107,35 +109,28 @@ class Audit:
 
     def take(self, batch: Batch) -> None:
         """Judge one batch and apply what can be true of it."""
-        sound = []
-        around = _Around(Counter(event.get("batch") for event in batch.events))
+        around = _Around(batch.events)
         self._precedence.begin(batch.events)
-        for event in batch.events:
-            fault = schema_fault(event)
-            if fault is not None:
-                self._add(batch, event, f"{event['event']}: {fault.message}", fault.pointer)
-            elif (said := self._order_fault(around, event)) is not None:
-                self._add(batch, event, said)
-            else:
-                sound.append(event)
-            around.see(event)
-        if self._whole:
-            self._fold(batch, sound)
-            self._precedence.end(sound)
+        with self.index.batch(batch.mark):
+            for event in batch.events:
+                fault = schema_fault(event)
+                if fault is not None:
+                    self._add(batch, event, f"{event['event']}: {fault.message}", fault.pointer)
+                elif (said := self._order_fault(around, event) or self._fold(event)) is not None:
+                    self._add(batch, event, said)
+                else:
+                    around.see(event)
+                    self._count(event)
+        self._precedence.end(batch.events)
 
-    def _fold(self, batch: Batch, events: list[Event]) -> None:
-        """Apply events; when one is impossible, one by one without it."""
-        self._count(events)
+    def _fold(self, event: Event) -> str | None:
+        """Apply an event; say what is wrong when it is impossible."""
         try:
-            self.index.apply(Batch(events, batch.mark))
-            return
-        except ValueError:  # lifecycle.IllegalEvent, or a day that no calendar has
-            pass
-        for event in events:
-            try:
-                self.index.apply(Batch([event], batch.mark))
-            except ValueError as error:
-                self._add(batch, event, str(error))
+            if self._whole:
+                self.index.add(event)
+        except ValueError as error:  # lifecycle.IllegalEvent, or a day that no calendar has
+            return str(error)
+        return None
 
     def _order_fault(self, around: _Around, event: Event) -> str | None:
         """Say what is wrong with an event among its neighbours, apart from its task's state."""
@@ -147,39 +142,30 @@ class Audit:
             return f"failed of {event['id']} without the end of its claim in the same batch"
         if name == "batch" and around.members[event["by"]] != event["count"]:
             return f"batch {event['by']} counts {event['count']} tasks, and {around.members[event['by']]} follow"
+        if name == "accepted" and event.get("batch", "") not in {"", *around.batches}:
+            return f"accepted of {event['id']} is a member of {event['batch']}, which did not come before it"
         if not self._whole:
             return None
-        known = self.index.register.contract
-        if name == "accepted" and event["contract"] not in around.contracts and not known(event["contract"]):
-            return f"accepted of {event['id']} names a contract that was never logged"
-        if name == "redriven" and (task := self.index.task(event["id"])) and event["attempt"] != task.attempt:
-            return f"redriven of {event['id']} names attempt {event['attempt']}, the next is {task.attempt}"
+        if name == "accepted" and not self.index.register.has_contract(event["task"]["type"], event["contract"]):
+            return f"accepted of {event['id']} names a contract that was never logged for its type"
         return self._precedence.fault(event)
 
-    def _count(self, events: list[Event]) -> None:
-        for event in events:
-            name = event["event"]
-            self.counts[name] += 1
-            if name == "canceled":
-                self.counts["canceled from claimed" if "agent" in event else "canceled from queued"] += 1
-            if name in ("rejected", "late", "breach"):
-                self._note_refusal(event)
+    def _count(self, event: Event) -> None:
+        name = event["event"]
+        self.counts[name] += 1
+        if name == "canceled":
+            self.counts["canceled from claimed" if "agent" in event else "canceled from queued"] += 1
+        if name in ("rejected", "late", "breach"):
+            self._note_refusal(event["reason"], event["seq"])
 
-    def _note_refusal(self, event: Event) -> None:
+    def _note_refusal(self, reason: dict[str, str], seq: int) -> None:
         """Remember under which names rejected/ may hold the refused file and its reason."""
-        reason = event.get("reason")
-        if reason is None:
-            return
-        shown, seq = reason["file"].rpartition("/")[2], event["seq"]
-        found = {names.rejected_name(shown, seq)}
-        if "\\" in shown:  # escapes do not tell the name that was escaped
-            found = {names.rejected_name(shown.replace("\\\\", "\\"), seq), names.rejected_name("", seq)}
+        stored = names.rejected_name(names.unprintable(reason["file"].rpartition("/")[2]) or "", seq)
         digest = hashlib.sha256(strictjson.pretty(reason)).hexdigest()
-        for stored in found:
-            self.refused.setdefault(names.reason_name(stored), set()).add(digest)
-            self.refused.setdefault(stored, set()).add("")
-            if reason["code"] == "claim-unknown":  # a result beside a forged claim goes along with it
-                self.refused.setdefault(stored.removesuffix(names.TASK) + names.RESULT, set()).add("")
+        self.refused.setdefault(names.reason_name(stored), set()).add(digest)
+        self.refused.setdefault(stored, set()).add("")
+        if reason["code"] == "claim-unknown":  # a result beside a forged claim goes along with it
+            self.refused.setdefault(stored.removesuffix(names.TASK) + names.RESULT, set()).add("")
 
     def _add(self, batch: Batch, event: Event, message: str, pointer: str | None = None) -> None:
         path = self._files.get(batch.mark.first) or self._files.get(0) or next(reversed(self._files.values()), "")
@@ -221,10 +207,28 @@ def damage_finding(damage: Damage) -> Finding:
 
 
 def schema_fault(event: Event) -> Invalid | None:
-    """Return what is wrong with an event's form: what all events share, then what its own kind adds."""
+    """Return what is wrong with an event's form: what all events share, then what its own kind adds, then the day."""
     common, kinds = _checkers()
     fault = common.check({name: value for name, value in event.items() if name in _shared()})
-    return fault or _kind(event["event"], kinds).check(event)
+    return fault or _kind(event["event"], kinds).check(event) or _fraction(event) or _day_fault(event["time"])
+
+
+def _fraction(event: Event) -> Invalid | None:
+    """Say which integer has a fraction or an exponent: JSON Schema lets 1.0 pass, and 1.0 is no name of an attempt."""
+    for at, place in (("", event), ("/task", event.get("task", {}))):
+        for name in _INTEGERS & place.keys():
+            if isinstance(place[name], float):
+                return Invalid("wrong-type", f"{name} is no integer written as digits", pointer=f"{at}/{name}")
+    return None
+
+
+def _day_fault(time: str) -> Invalid | None:
+    """Say that a time is on a day that no calendar has."""
+    try:
+        parse_timestamp(time)
+    except ValueError as error:
+        return Invalid("bad-value", f"{time} is no time: {error}", pointer="/time")
+    return None
 
 
 @cache

@@ -44,13 +44,13 @@ class Report:
 
 def check_files(paths: list[str], progress: Progress) -> Report:
     """Check log segments by themselves, wherever they lie. What comes before the first of them is taken on trust."""
-    missing = [path for path in paths if not os.path.isfile(path)]
+    missing = [path for path in paths if not os.path.exists(path)]
     if missing:
         raise Missing("no-file", "there is no such log file", path=missing[0])
     files = sorted((logread.first_seq(path), path) for path in paths)
     files = [one for one in files if one[0]] + [one for one in files if not one[0]]
     start = logread.mark_before(files[:1], files[0][0])
-    audit, reader, told = Audit(files, whole=start.seq == 0), Reader(files, start), 0
+    audit, reader, told = Audit(files, whole=start.seq == 0), Reader(files, start, thorough=True), 0
     for batch in reader.batches():
         audit.take(batch)
         progress(batch.mark.offset - told if batch.mark.offset > told else batch.mark.offset)
@@ -107,7 +107,7 @@ class _Check:
 
     def __init__(self, places: Places, progress: Progress) -> None:
         self._places, self._progress = places, progress
-        self._follower = Follower(places.root)
+        self._follower = Follower(places.root, thorough=True)
         self._audit = Audit(logread.segments(places.root))
         self._live = facts.is_live(places)
         self._settings, self._bad_settings = facts.read_settings(places)

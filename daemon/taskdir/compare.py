@@ -17,7 +17,6 @@ from typing import Any
 
 from taskdir import names, strictjson
 from taskdir.audit import Finding
-from taskdir.contracts import Catalog
 from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.documents import Task
 from taskdir.index import Index, Unreadable
@@ -78,7 +77,8 @@ def _names(path: str) -> list[str]:
 
 
 def _directories(path: str) -> list[str]:
-    return [name for name in _names(path) if os.path.isdir(os.path.join(path, name))]
+    inner = {name: os.path.join(path, name) for name in _names(path)}
+    return [name for name, at in inner.items() if os.path.isdir(at) and not os.path.islink(at)]
 
 
 def _digests(path: str, suffix: str = "") -> Digests:
@@ -129,17 +129,17 @@ def _records(index: Index, look: Look) -> Iterator[Finding]:
             yield Finding("view-differs", f"the record of {id} is not what the log says", file)
     for place, shown in (("done", look.done), ("failed", look.failed)):
         for name in sorted(shown):
-            task = index.task(name.removesuffix(names.TASK)) if name.endswith(names.TASK) else None
+            id = name.removesuffix(names.TASK)
+            task = index.task(id) if name.endswith(names.TASK) and names.is_word(id) else None
             if task is None or task.final is None or (task.state == "done") != (place == "done"):
                 said = f"{task.id} is {task.state}" if task else "no task that the log knows ended here"
                 yield Finding("view-stranger", said, f"{place}/{name}")
 
 
 def _offers(index: Index, look: Look) -> Iterator[Finding]:
-    catalog = Catalog()
     for queue, shown in sorted(look.ready.items()):
         for name in sorted(shown):
-            yield from _offer(index, catalog, look, queue, name)
+            yield from _offer(index, look, queue, name)
     if not look.live or look.window is None:
         return  # without a daemon, an agent may have taken an offer and given it back
     taken = {str(parts[0]) for found in look.claimed.values() for name in found if (parts := names.split_claimed(name))}
@@ -150,7 +150,7 @@ def _offers(index: Index, look: Look) -> Iterator[Finding]:
                 yield Finding("view-missing", f"{task.id} may start now, and is not offered", f"ready/{queue}/{name}")
 
 
-def _offer(index: Index, catalog: Catalog, look: Look, queue: str, name: str) -> Iterator[Finding]:
+def _offer(index: Index, look: Look, queue: str, name: str) -> Iterator[Finding]:
     file = f"ready/{queue}/{name}" if queue else f"ready/{name}"
     stem = names.parse_stem(name.removesuffix(names.TASK)) if name.endswith(names.TASK) else None
     task = index.task(stem.id) if stem else None
@@ -159,12 +159,17 @@ def _offer(index: Index, catalog: Catalog, look: Look, queue: str, name: str) ->
     elif task.state != "queued" or task.stem != str(stem):
         if look.live:  # else what `mv` back into ready/ leaves: the next daemon removes it
             yield Finding("view-stranger", f"{task.id} is {task.state}, attempt {task.attempt} comes next", file)
-    elif look.ready[queue][name] != _hash(offer_bytes(index, catalog, task, look.context_bytes)):
-        yield Finding("view-differs", f"the offer of {task.id} is not what the log says", file)
     elif index.lines.unmet(task.id):
         yield Finding("view-stranger", f"{task.id} still waits for other tasks", file)
+    elif look.ready[queue][name] != _hash(_offer_bytes(index, task, look.context_bytes)):
+        yield Finding("view-differs", f"the offer of {task.id} is not what the log says", file)
     elif look.live and (said := _too_early(index, task, look)):
         yield Finding("view-stranger", said, file)
+
+
+def _offer_bytes(index: Index, task: Task, context_bytes: int) -> bytes:
+    contract = index.register.contract(task.type, task.contract) or {}
+    return offer_bytes(index, task, contract.get("output"), context_bytes)
 
 
 def _too_early(index: Index, task: Task, look: Look) -> str | None:
@@ -204,8 +209,9 @@ def _refusals(shown: Digests, refused: dict[str, set[str]]) -> Iterator[Finding]
     for name in sorted(shown):
         if not name.endswith(names.TASK):
             continue
-        known = refused.get(name) or refused.get(_KEPT_ASIDE.sub(names.TASK, name))
-        if known is None:
+        aside = _KEPT_ASIDE.sub("", name)
+        known = refused.get(name) or (aside != name and (refused.get(aside + names.TASK) or refused.get(aside)))
+        if not known:
             yield Finding("view-stranger", "the log knows no refusal under this name", f"rejected/{name}")
         elif name.endswith(names.REASON) and shown[name] not in known:
             yield Finding("view-differs", "the reason is not what the log says", f"rejected/{name}")

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -109,18 +110,26 @@ class Index:
     def apply(self, batch: Batch, now: float | None = None) -> None:
         """Apply one batch in one transaction. ``now`` is the daemon's clock; replay passes None: then an event's own
         time starts its delay. Raises lifecycle.IllegalEvent for a log that breaks the table."""
+        with self.batch(batch.mark):
+            for event in batch.events:
+                self.add(event, now)
+
+    @contextmanager
+    def batch(self, mark: Mark) -> Iterator[None]:
+        """One transaction, for ``add``; ``mark`` stands after the last event of the batch."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for event in batch.events:
-                self._one(event, now if now is not None else parse_timestamp(event["time"]))
+            yield
             self.lines.settle()
-            self.set_meta("mark", strictjson.dumps(dataclasses.asdict(batch.mark)))
+            self.set_meta("mark", strictjson.dumps(dataclasses.asdict(mark)))
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
-    def _one(self, event: Event, now: float) -> None:
+    def add(self, event: Event, now: float | None = None) -> None:
+        """Apply one event, as ``apply`` does. Raises ValueError, and changes nothing, for one that cannot be true."""
+        now = now if now is not None else parse_timestamp(event["time"])
         name = event["event"]
         if name == "accepted" or (name in _ABOUT_TASKS and "id" in event):
             self._about_task(event, now)

@@ -144,9 +144,8 @@ class Known:
 
 def bound_contract(index: Index, catalog: Catalog, task: Task) -> Contract:
     """Return the contract that ``task`` was accepted under, from the catalog or from the log's copy of its text."""
-    found = index.register.contract(task.contract)
-    document: Any = found[1] if found else {}
-    return catalog.bound(task.type, task.contract, document)
+    document = index.register.contract(task.type, task.contract)
+    return catalog.bound(task.type, task.contract, {} if document is None else document)
 
 
 def record_bytes(index: Index, task: Task) -> bytes:
@@ -155,10 +154,11 @@ def record_bytes(index: Index, task: Task) -> bytes:
     return strictjson.pretty(made)
 
 
-def offer_bytes(index: Index, catalog: Catalog, task: Task, context_bytes: int) -> bytes:
-    """Build the bytes of a queued task's offer. The same facts always give the same bytes.
+def offer_bytes(index: Index, task: Task, output_schema: Any, context_bytes: int) -> bytes:
+    """Build the bytes of a queued task's offer; ``output_schema`` is its contract's, None when that has none.
 
-    Outputs of dependencies go into ``context`` up to ``context_bytes``; the rest is named by file and hash.
+    The same facts always give the same bytes. Outputs of dependencies go into ``context`` up to ``context_bytes``; the
+    rest is named by file and hash.
     """
     body = index.body(task.id)
     context: dict[str, Any] = {}
@@ -172,7 +172,7 @@ def offer_bytes(index: Index, catalog: Catalog, task: Task, context_bytes: int) 
         done = index.task(dep)
         sha256 = hashlib.sha256(record_bytes(index, done)).hexdigest() if done else ""
         files[dep] = {"path": f"done/{dep}.json", "sha256": sha256}
-    made = documents.offer(task, body, bound_contract(index, catalog, task).output_schema, context, files)
+    made = documents.offer(task, body, output_schema, context, files)
     return (strictjson.dumps(made) + "\n").encode()
 
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from taskdir import strictjson
 from taskdir.documents import Event
-from taskdir.errors import LogDamaged
+from taskdir.errors import Invalid, LogDamaged
+from taskdir.names import is_segment_name
 
 LIVE = "log.jsonl"
 OLD = "log"
 GENESIS = "0" * 64
+_LEVELS = strictjson.MAX_DEPTH + 1
+"""An event is one level around the document that it tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,10 @@ def segments(root: str) -> list[tuple[int, str]]:
     live_stat = os.stat(live) if os.path.exists(live) else None
     names = os.listdir(old) if os.path.isdir(old) else []
     for name in sorted(set(names) - {f"{name}.gz" for name in names}):
-        stem = name.removesuffix(".gz").removesuffix(".jsonl")
-        if len(stem) == 12 and stem.isdigit() and name in (f"{stem}.jsonl", f"{stem}.jsonl.gz"):
+        if is_segment_name(name):
             path = os.path.join(old, name)
-            if live_stat is None or os.stat(path).st_ino != live_stat.st_ino:
-                found.append((int(stem), path))
+            if live_stat is None or not os.path.exists(path) or os.stat(path).st_ino != live_stat.st_ino:
+                found.append((int(name[:12]), path))
     if live_stat is not None:
         found.append((first_seq(live), live))
     return found
@@ -83,14 +85,19 @@ def segments(root: str) -> list[tuple[int, str]]:
 def first_seq(path: str) -> int:
     """Return the seq of a segment's first line, 0 when there is none that can be read."""
     event = _parse(next(_lines(path, 0), b""))
-    return int(event["seq"]) if event and isinstance(event.get("seq"), int) else 0
+    return _whole(event["seq"]) if event and "seq" in event else 0
+
+
+def _whole(value: Any) -> int:
+    """Return an integer that stands as digits alone, 0 for anything else: true and 1.0 are no numbers of lines."""
+    return value if type(value) is int else 0
 
 
 def _parse(line: bytes) -> Event | None:
-    """Read one line; None when it is no event. Plain json: what we wrote was strict, and the chain guards the rest."""
+    """Read one line; None when it is no event."""
     try:
-        event: Any = json.loads(line)
-    except (ValueError, RecursionError):
+        event: Any = strictjson.loads(line, _LEVELS)
+    except Invalid:
         return None
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
@@ -101,7 +108,10 @@ def open_segment(path: str) -> BinaryIO:
 
 
 def _lines(path: str, offset: int) -> Iterator[bytes]:
-    """Yield a segment's lines from a byte on; one that cannot be unpacked to its end ends in a line cut short."""
+    """Yield a segment's lines from a byte on; one that cannot be unpacked to its end ends in a line cut short, and what
+    is no file (a FIFO would make us wait) has none."""
+    if not os.path.isfile(path):
+        return
     with open_segment(path) as file:
         try:
             file.seek(offset)
@@ -113,9 +123,10 @@ def _lines(path: str, offset: int) -> Iterator[bytes]:
 class Reader:
     """Walks the log from a mark and yields whole batches; afterwards ``damage`` tells why it stopped, if it did."""
 
-    def __init__(self, files: list[tuple[int, str]], start: Mark | None = None) -> None:
-        """``files`` as from ``segments``; ``start`` skips what was read before."""
-        self._files = files
+    def __init__(self, files: list[tuple[int, str]], start: Mark | None = None, *, thorough: bool = False) -> None:
+        """``files`` as from ``segments``; ``start`` skips what was read before; ``thorough``: of a segment that cannot
+        be unpacked to its end nothing counts, rather than what can be had of it."""
+        self._files, self._thorough = files, thorough
         self.mark = start or Mark()
         self.damage: Damage | None = None
         self._expect = self.mark.seq + 1
@@ -131,6 +142,12 @@ class Reader:
             if not resume and first != self._expect and not (first == 0 and path == last):
                 self._stop("log-segment", f"seq {self._expect} should begin here", path, 0, 0)
                 return
+            if not os.path.isfile(path):
+                self._stop("log-segment", "this is no regular file", path, 0, 0)
+                return
+            if self._thorough and not resume and not _unpacks(path):
+                self._stop("log-line", "it cannot be unpacked to its end", path, 0, 0)
+                return
             yield from self._segment(path, self.mark.offset if resume else 0)
             if self.damage is not None:
                 return
@@ -141,7 +158,7 @@ class Reader:
         start = at = offset
         for line in _lines(path, offset):
             event, fault = self._line(line)
-            if fault is None and "end" in event and event["end"] != (pending or [event])[0]["seq"]:
+            if fault is None and "end" in event and _whole(event["end"]) != (pending or [event])[0]["seq"]:
                 fault = ("log-end", "end does not name the first seq of its batch")
             if fault is not None:
                 self._stop(*fault, path, self._expect - first + 1, start)
@@ -166,7 +183,7 @@ class Reader:
         event = _parse(line)
         if event is None:
             return {}, ("log-line", "the line is no event")
-        if event.get("seq") != self._expect:
+        if _whole(event.get("seq")) != self._expect:
             return {}, ("log-seq", f"seq {event.get('seq')!r} where {self._expect} was due")
         if event.get("prev") != self._prev:
             return {}, ("log-chain", "prev is not the hash of the line before")
@@ -188,14 +205,25 @@ class Reader:
             if not here:
                 continue
             for line in _lines(name, offset if name == path else 0):
-                end = (_parse(line) or {}).get("end", 0)
-                highest = max(highest, end if isinstance(end, int) else 0)
+                highest = max(highest, _whole((_parse(line) or {}).get("end")))
         return highest
+
+
+def _unpacks(path: str) -> bool:
+    """Say whether a segment can be read to its end, checksum included."""
+    try:
+        with open_segment(path) as file:
+            while path.endswith(".gz") and file.read(1 << 20):
+                pass
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
+    return True
 
 
 def _is_closed(path: str) -> bool:
     """Say whether a segment is closed: only the live one can have a torn tail."""
-    return os.path.basename(os.path.dirname(os.path.abspath(path))) == OLD
+    place, name = os.path.split(os.path.abspath(path))
+    return name != LIVE and os.path.basename(place) == OLD
 
 
 def line_hash_before(path: str, offset: int) -> str | None:
@@ -230,8 +258,8 @@ def raise_damage(damage: Damage) -> None:
 class Follower:
     """Reads a log that may be growing: ``news`` yields what was committed since it was last asked."""
 
-    def __init__(self, root: str, start: Mark | None = None) -> None:
-        self._root = root
+    def __init__(self, root: str, start: Mark | None = None, *, thorough: bool = False) -> None:
+        self._root, self._thorough = root, thorough
         self.mark = start or Mark()
         self.damage: Damage | None = None
 
@@ -240,7 +268,7 @@ class Follower:
         tries = 0
         while tries < 2:  # a rotation between listing and opening looks like damage; then another try gets further
             before = self.mark
-            reader = Reader(segments(self._root), before)
+            reader = Reader(segments(self._root), before, thorough=self._thorough)
             for batch in reader.batches():
                 self.mark = batch.mark
                 yield batch

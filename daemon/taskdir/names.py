@@ -19,6 +19,7 @@ _WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _STEM = re.compile(r"([0-9])-([0-9]{12})\.([a-z0-9][a-z0-9_-]{0,63})\.([1-9][0-9]{0,8})")
 _SEGMENT = re.compile(r"[0-9]{12}\.jsonl(\.gz)?")
 _PLAIN = re.compile(r"[\x20-\x7e]{1,220}")
+_TOLD = re.compile(r"([\x20-\x5b\x5d-\x7e]|\\\\)*")
 
 
 def is_word(text: str) -> bool:
@@ -39,6 +40,11 @@ def is_segment_name(name: str) -> bool:
 def printable(name: str) -> str:
     """Return any file name as ASCII: one escape for each byte that is not printable, two backslashes for one."""
     return name.encode("utf-8", "surrogateescape").decode("latin-1").encode("unicode_escape").decode()
+
+
+def unprintable(text: str) -> str | None:
+    """Return the name that ``printable`` told, if that is printable itself; None if not, or if nothing was told so."""
+    return text.replace("\\\\", "\\") if _TOLD.fullmatch(text) else None
 
 
 def rejected_name(name: str, seq: int) -> str:

@@ -81,10 +81,11 @@ class Register:
         """Drop a stale refusal once its reason file is gone."""
         self._db.execute("DELETE FROM refusals WHERE file = ? AND stale = 1", (file,))
 
-    def contract(self, sha256: str) -> tuple[str, Any] | None:
-        """Return (type, contract) of a contract that was used, None when the hash is unknown."""
-        row = self._db.execute("SELECT type, contract FROM contracts WHERE sha256 = ?", (sha256,)).fetchone()
-        return (row[0], json.loads(row[1])) if row else None
+    def contract(self, type: str, sha256: str) -> Any:
+        """Return the contract with this hash that a type used, None when it used none."""
+        query = "SELECT contract FROM contracts WHERE sha256 = ? AND type = ?"
+        row = self._db.execute(query, (sha256, type)).fetchone()
+        return json.loads(row[0]) if row else None
 
     def has_contract(self, type: str, sha256: str) -> bool:
         """Say whether a type has used this contract; another type may have used the same text."""

@@ -35,15 +35,15 @@ def pretty(value: object) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def loads(data: bytes) -> Any:
-    """Read one JSON document. Raises Invalid with a ``json-…`` code, line and column in the message."""
+def loads(data: bytes, depth: int = MAX_DEPTH) -> Any:
+    """Read one JSON document of at most ``depth`` levels. Raises Invalid with a ``json-…`` code, line and column."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Invalid("json-encoding", f"byte {error.start} is not UTF-8", hint="write the file as UTF-8") from None
     if text.startswith("\ufeff"):
         raise Invalid("json-encoding", "the file starts with a byte order mark", hint="save it as UTF-8 without BOM")
-    _check_depth(data)
+    _check_depth(data, depth)
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -54,17 +54,17 @@ def loads(data: bytes) -> Any:
     return value
 
 
-def _check_depth(data: bytes) -> None:
-    """Refuse nesting deeper than MAX_DEPTH before the recursive parser sees it."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+def _check_depth(data: bytes, most: int) -> None:
+    """Refuse nesting deeper than ``most`` before the recursive parser sees it."""
+    if data.count(b"[") + data.count(b"{") <= most:
         return
     depth = 0
     for match in _BRACKETS.finditer(data):
         token = match[0]
         if token in (b"[", b"{"):
             depth += 1
-            if depth > MAX_DEPTH:
-                raise Invalid("json-depth", f"nested deeper than {MAX_DEPTH} levels", hint="flatten the document")
+            if depth > most:
+                raise Invalid("json-depth", f"nested deeper than {most} levels", hint="flatten the document")
         elif token in (b"]", b"}"):
             depth -= 1
 
@@ -85,7 +85,7 @@ def _number(why: str) -> Invalid:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
+    if len(text) > 15 and (len(text) > 17 or abs(int(text)) > MAX_INTEGER):
         raise _number("an integer is beyond 2^53-1, so other readers would round it")
     return int(text)
 

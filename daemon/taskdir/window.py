@@ -90,7 +90,8 @@ class Window:
         return stem is not None and task is not None and stem.seq <= task.seq and stem.attempt <= task.attempt
 
     def _offer_bytes(self, task: Task) -> bytes:
-        return known.offer_bytes(self._index, self._catalog, task, self.context_bytes)
+        schema = known.bound_contract(self._index, self._catalog, task).output_schema
+        return known.offer_bytes(self._index, task, schema, self.context_bytes)
 
     def _is_right(self, queue: str, name: str, task: Task) -> bool:
         return holds(self._path(queue, name), self._offer_bytes(task))

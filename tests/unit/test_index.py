@@ -404,8 +404,8 @@ def test_a_refusal_lasts_until_its_file_is_accepted(index: Index) -> None:
 def test_contracts_by_hash_and_the_last_of_a_type(index: Index) -> None:
     for sha256, contract in (("1", {}), ("2", {"description": "d"}), ("1", {})):
         apply(index, {"event": "contract", "type": "echo", "sha256": sha256, "contract": contract})
-    assert index.register.contract("1") == ("echo", {})
-    assert index.register.contract("3") is None
+    assert index.register.contract("echo", "1") == {}
+    assert index.register.contract("echo", "3") is None
     assert index.register.last_contract("echo") == ("2", {"description": "d"})
     assert index.register.last_contract("none") is None
 

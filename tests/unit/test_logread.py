@@ -53,6 +53,26 @@ def mark(number: int, first: int = 1, skipped: int = 0) -> Mark:
 # --- whole logs
 
 
+def test_a_root_of_the_name_log_has_a_torn_tail_too(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    put(tmp_path / "log", live=WHOLE + b'{"seq"')
+    assert read(tmp_path / "log")[1].damage == Damage(
+        "log-line", "the line is cut short", str(tmp_path / "log" / "log.jsonl"), 7, 7, len(WHOLE), True
+    )
+
+
+def test_what_can_be_had_of_a_segment_that_does_not_unpack(tmp_path: Path) -> None:
+    put(tmp_path, DATA[0] + DATA[1], live=DATA[2])
+    plain = tmp_path / "log" / "000000000001.jsonl"
+    plain.with_name(plain.name + ".gz").write_bytes(gzip.compress(plain.read_bytes())[:-4])
+    plain.unlink()
+    assert shape(read(tmp_path)[0]) == [[1], [2, 3, 4]]
+    reader = Reader(logread.segments(str(tmp_path)), thorough=True)
+    assert list(reader.batches()) == []
+    assert reader.damage is not None
+    assert (reader.damage.code, reader.damage.line) == ("log-line", 0)
+
+
 def test_batches_and_marks(tmp_path: Path) -> None:
     put(tmp_path, live=WHOLE)
     batches, reader = read(tmp_path)

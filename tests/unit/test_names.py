@@ -92,6 +92,13 @@ def test_any_file_name_can_be_told(data: bytes) -> None:
     told = names.printable(os.fsdecode(data))
     assert told.isascii()
     assert told.isprintable()
+    name = os.fsdecode(data)
+    assert names.unprintable(told) == (name if name.isascii() and name.isprintable() else None)
+
+
+@pytest.mark.parametrize("told", ["a\\", "\\q", "é", "\\\\\\", "\n", "\x7f"])
+def test_what_was_not_told_so(told: str) -> None:
+    assert names.unprintable(told) is None
 
 
 @pytest.mark.parametrize(
