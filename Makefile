@@ -1,10 +1,13 @@
 # One place for the commands; CONTRIBUTING.md explains them. ARGS goes to the tool: make test ARGS="-k lease -x"
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: test demo lint clean
+.PHONY: test torture demo lint clean
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+torture: .venv/ready
+	TASKDIR_CHECKS=10000 $(BIN)/python -m pytest -n0 tests/conformance/test_second_checker.py $(ARGS)
 
 demo: .venv/ready
 	$(BIN)/taskdir demo $(ARGS)
