@@ -106,8 +106,15 @@ def _root_of(path: str, places: Container[str]) -> str | None:
 
 
 def sweep(directory: str) -> Iterator[str]:
-    """Yield the JSON files and logs below a directory, sorted; what starts with a dot is left alone."""
-    for base, directories, files in os.walk(directory):
+    """Yield the JSON files and logs below a directory, sorted; what starts with a dot is left alone.
+
+    Raises OSError for a directory that cannot be read: it may hold anything.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for base, directories, files in os.walk(directory, onerror=stop):
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         for name in sorted(files):
             if name.endswith((names.TASK, ".jsonl")) and not name.startswith("."):

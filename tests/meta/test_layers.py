@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "daemon" / "taskdir"
 
 MAP = {
-    "pure": "errors names places nearby patterns lint strictjson locate rules documents seen lifecycle",
+    "pure": "errors names places nearby patterns lint strictjson jsonc locate rules documents seen lifecycle",
     "ground": "system",  # what differs between operating systems
     "edges": "clock disk lock watch validate filesystem textlog terminal notify",  # one outside thing each
     "knowledge": "settings contracts logread journal register asking lines shelf index known holdings papers observe"
     " acceptance orders records entries window view facts precedence audit compare",
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
-    "running": "roots gestures shared held client aio daemon annotate recognise vet check waiting story overview graph"
-    " report.* report doctor.* doctor demo.* demo conformance.* conformance",
+    "running": "roots gestures shared held client aio daemon vscode annotate recognise vet check waiting story overview"
+    " graph report.* report doctor.* doctor demo.* demo conformance.* conformance",
     "surface": "cli.frame cli.words cli.findings cli.* cli __init__ __main__",  # cli.*: a verb
 }
 LEFT_TOO = {"pure", "knowledge", "running", "surface"}

@@ -22,8 +22,10 @@ NAMES = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
 ENV = {
     **{name: value for name, value in os.environ.items() if name not in ("REVIEW_HOME", "TASKDIR")},
     **{f"GIT_{name}": "a@example.org" for name in NAMES},
-    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1",
-    "PYTHON": sys.executable, "PYTHONDONTWRITEBYTECODE": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "PYTHON": sys.executable,
+    "PYTHONDONTWRITEBYTECODE": "1",
 }
 EXPECTED = {
     ".gitignore": [],

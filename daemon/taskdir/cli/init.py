@@ -21,6 +21,9 @@ OURS = "taskdir.json inbox/ ready/ claimed/ done/ failed/ rejected/ state/ log.j
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("dir", nargs="?", metavar="DIR", help="where; made if need be (default: here)")
+    parser.add_argument(
+        "--editor", choices=("vscode",), help="also write .vscode/: schemas, and a task that checks all"
+    )
 
 
 def run(args: argparse.Namespace, env: Env) -> int:
@@ -42,18 +45,26 @@ def run(args: argparse.Namespace, env: Env) -> int:
     _write(disk, places.settings, b'{"protocol": 1}\n')
     disk.sync_dir(places.root)
     roots.settings(places.root)
-    _report(env, places.root, fresh)
+    _report(env, places.root, fresh, _set_up(disk, places.root) if args.editor else None)
     return 0
 
 
-def _report(env: Env, root: str, fresh: bool) -> None:
+def _set_up(disk: Disk, root: str) -> list[str]:
+    from taskdir import vscode
+
+    return vscode.set_up(root, disk)
+
+
+def _report(env: Env, root: str, fresh: bool, editor: list[str] | None) -> None:
     from shlex import quote
 
     if env.json:
-        env.out({"root": root, "created": fresh})
+        env.out({"root": root, "created": fresh} | ({"editor": editor} if editor is not None else {}))
         return
     env.out(f"export TASKDIR={quote(root)}")
     env.say("a new root; start its daemon with `taskdir run`" if fresh else "it is a root already")
+    if editor is not None:
+        env.say(f"written: {', '.join(editor)}" if editor else "the editor's files have it all already")
 
 
 def _make_parents(disk: Disk, path: str) -> None:
