@@ -5,7 +5,6 @@ BIN := .venv/bin
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
-
 torture: .venv/ready
 	TASKDIR_CHECKS=10000 $(BIN)/python -m pytest -n0 tests/conformance/test_second_checker.py $(ARGS)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from conformance import forging, harm, lives
 from conformance.lives import Tree
 from taskdir import check
-from taskdir.index import open_for_reading
+from taskdir.conformance.daemon import told
 
 HOUSE = Path(__file__).resolve().parents[2]
 CHECKER = HOUSE / "adapters" / "checker" / "check.mjs"
@@ -68,17 +68,6 @@ def ours(root: Path) -> Found:
     """What this package finds, the index apart: that is private to its daemon."""
     found = check.check_root(str(root), lambda count: None, lambda seconds: None).findings
     return frozenset((each.code, each.file, each.line) for each in found if not each.code.startswith("index-"))
-
-
-def told(root: Path) -> dict[str, Any]:
-    """What only the index knows and a log cannot tell, for those who do not read it."""
-    index = open_for_reading(str(root / ".taskdir" / "index.sqlite"))
-    if index is None:
-        return {}
-    asleep = [id for (id,) in index.rows("SELECT id FROM tasks WHERE wake_at IS NOT NULL")]
-    found = {"published": int(index.meta("records_synced") or 0), "asleep": asleep}
-    index.close()
-    return found
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from conformance.runner import Stage
+from taskdir.conformance.stage import Stage
 
 Kind = tuple[str, str]
 """("link", target), ("fifo", "") or ("directory", ""): what is no regular file."""
@@ -302,7 +302,7 @@ class Life:
 
     def restart(self) -> None:
         self.stage.daemon({"daemon": self.dice.choice(["restart", "kill"])})
-        if self.stage._running is None:
+        if not self.stage.running:
             self.stage.daemon({"daemon": "start"})
 
     def prune(self) -> None:

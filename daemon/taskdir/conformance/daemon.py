@@ -20,6 +20,7 @@ from taskdir.conformance.books import check_documents, check_log, codes_of
 from taskdir.conformance.cases import Broken, Case, NotTested, program, want
 from taskdir.conformance.stage import Subject, events_of, play
 from taskdir.conformance.wire import Child
+from taskdir.index import open_for_reading
 
 JOBS = 2
 DAEMON = ("open", "pass", "close")
@@ -65,8 +66,9 @@ def tree(subject: Subject, life: Path, case: dict[str, Any], root: Path, *, alon
     for operation in case["damage"]:
         damage.do(operation)
     files = [path for _, path in logread.segments(str(root))]
+    asked = {"do": "check-log", "files": files} if alone else {"do": "check", "root": str(root), **told(root)}
     with trees.running(root, case.get("daemon", "stopped")):
-        said = subject.ask({"do": "check-log", "files": files} if alone else {"do": "check", "root": str(root)})
+        said = subject.ask(asked)
     wanted = case.get("log_alone", _about_log(case["findings"])) if alone else case["findings"]
     expected = sorted((each["code"], each["file"], each.get("line")) for each in wanted)
     found = [
@@ -79,6 +81,19 @@ def tree(subject: Subject, life: Path, case: dict[str, Any], root: Path, *, alon
     want("the findings: code, place, line", expected, sorted(found, key=_by_words), min(broken, default=""))
     if not alone and "pruned" in said:
         want("records that their readers took away", case.get("pruned", said["pruned"]), said["pruned"])
+
+
+def told(root: Path) -> dict[str, Any]:
+    """What the index knows and no log tells, for those who do not read it: up to which seq records were published, and
+    who sleeps; nothing without an index."""
+    index = open_for_reading(str(root / ".taskdir" / "index.sqlite"))
+    if index is None:
+        return {}
+    try:
+        asleep = [id for (id,) in index.rows("SELECT id FROM tasks WHERE wake_at IS NOT NULL")]
+        return {"published": int(index.meta("records_synced") or 0), "asleep": asleep}
+    finally:
+        index.close()
 
 
 def _by_words(finding: tuple[str, str, int | None]) -> tuple[str, str, int]:
