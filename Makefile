@@ -23,8 +23,7 @@ lint: .venv/ready
 	  || { echo "this python3 cannot make virtual environments; install it with: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fast,tui]'
-	@$(BIN)/python tests/support/fetch.py  # so that no test needs a network
-	@touch $@
+	@$(BIN)/python tests/support/fetch.py && touch $@  # fetched now, so that no test needs a network
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
