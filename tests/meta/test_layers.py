@@ -24,7 +24,7 @@ MAP = {
     " acceptance orders records entries window view facts precedence audit compare",
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
     "running": "roots gestures shared held client aio daemon vscode annotate recognise vet check waiting story overview"
-    " graph report.* report doctor.* doctor demo.* demo conformance.* conformance",
+    " graph service.* service report.* report doctor.* doctor demo.* demo conformance.* conformance",
     "surface": "cli.frame cli.words cli.findings cli.* cli __init__ __main__",  # cli.*: a verb
 }
 LEFT_TOO = {"pure", "knowledge", "running", "surface"}

@@ -220,6 +220,17 @@ def test_a_kit(said: Said, tmp_path: Path) -> None:
     assert report["unexpected"] == ["keep/gone"]
 
 
+def test_a_service(said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played for real in tests/scenario/test_systemd.py; how the tools are called, in test_service."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for manager in ("systemd", "launchd", "windows"):
+        said("service", "print", "--manager", manager)
+        said("service", "status", "--manager", manager, code=1)
+        said("service", "install", "--manager", manager, code=69)
+    assert faults("service", {"message": "a line"}) == []
+
+
 def test_a_demonstration() -> None:
     """Played for real in tests/scenario; here, that its schema takes what it prints."""
     assert faults("demo", {"tasks": 1, "story": ["a"], "faults": []}) == []

@@ -32,6 +32,7 @@ VERBS = {
     "validate": "check documents before they are used",
     "check": "compare the directories with the log",
     "restore": "write a pruned record again",
+    "service": "have systemd, launchd or the Task Scheduler run the daemon",
     "doctor": "look for trouble in the surroundings",
     "conformance": "hold another agent or daemon against the protocol",
     "demo": "show a whole run with several agents",

@@ -8,39 +8,42 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from taskdir import facts, overview, terminal
+from taskdir import facts, overview, roots, terminal
 from taskdir.cli import words
 from taskdir.cli.frame import Env, plain
 from taskdir.clock import Clock
+from taskdir.errors import NoDaemon
 from taskdir.terminal import Table
 
 HELP = """Say how the root is doing: daemon, queues, agents, what is blocked and by what, failures, contracts, shared
-state, log, disk. Works without a daemon."""
+state, log, disk. Works without a daemon; with --require-daemon its absence is exit code 69, for health checks."""
 
 _SHOWN = 6
 """So many rows of one kind fit on a screen; --json has all."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments: none of its own."""
+    """Add the verb's arguments."""
+    parser.add_argument("--require-daemon", action="store_true", help="exit code 69 when no daemon runs here")
 
 
 def run(args: argparse.Namespace, env: Env) -> int:
     """Print the overview."""
+    code = NoDaemon.exit if args.require_daemon and not roots.daemon_runs(str(env.root())) else 0
     now = Clock().now()
     with closing(facts.open_facts(str(env.root()), now)) as known:
         found = overview.overview(known, now)
     if env.json:
         env.out(found)
-        return 0
+        return code
     parts = list(_parts(found))
     if terminal.has_tables(sys.stdout):
         terminal.draw(sys.stdout, map(_plain, parts))
-        return 0
+        return code
     for part in map(_plain, parts):
         for line in [part] if isinstance(part, str) else _flat(part):
             env.out(line)
-    return 0
+    return code
 
 
 def _plain(part: str | Table) -> str | Table:
