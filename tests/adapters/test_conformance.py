@@ -1,44 +1,127 @@
-"""The kit for agents, run over every program that is here, and over wrong ones: each has to turn it red by its rule."""
+"""The kit for agents is red for wrong agents, by the right rule, and green for ours.
+
+Each adapter's own tests run the kit over its program (``live.conforms``). Here wrong agents are made of the shell's
+text, each by one change, so that a case that could not fail would show.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from support.live import ENV
+from adapters.live import conforms, report_of
 
-ADAPTERS = Path(__file__).resolve().parents[2] / "adapters"
+HERE = Path(__file__).parent
+ADAPTERS = HERE.parents[1] / "adapters"
 SHELL = ADAPTERS / "shell" / "taskdir.sh"
-LATER = "" if "td_work()" in SHELL.read_text() else "\n".join(
-    "live/workers work/drains work/no-command work/surroundings work/ends work/idle work/unfinished-first work/refused"
-    " work/gone work/terminated work/fresh work/race".split()
-)  # fmt: skip
+
+LATER = """live/workers\nwork/drains\nwork/no-command\nwork/surroundings\nwork/ends\nwork/idle\nwork/unfinished-first
+work/refused\nwork/gone\nwork/terminated\nwork/fresh\nwork/race"""
+RENAME = 'command mv -f "$ready/$name" "$mine/$name" 2>/dev/null'
+LINK = 'command ln "$temp" "$id.json" 2>/dev/null'
+LOOK = '[ ! -e "$id.json" ] && [ ! -L "$id.json" ] ||'
+STILL_THERE = '[ -f "$name" ] || td__no 66 "gone, it is no longer yours, stop: $1"'
+RESULT = 'printf \'%s\\n\' "$1" >>"$temp" && command mv -f "$temp" "$stem.result.json"'
+UNFINISHED = 'td__offer "$name" && [ -f "$mine/$name" ] && [ ! -e "$mine/$stem.result.json" ] || continue'
+
+WRONG: dict[str, tuple[list[tuple[str, str]], list[str], set[tuple[str, str]]]] = {
+    "claims by write, then unlink": (
+        [(RENAME, '{ cat "$ready/$name" >"$mine/$name" && command rm "$ready/$name"; } 2>/dev/null')],
+        ["claim/*", "live/one-holder"],
+        {("claim/by-rename", "claim-copy"), ("live/one-holder", "claim-copy")},
+    ),
+    "claims by link, then unlink": (
+        [(RENAME, 'command ln "$ready/$name" "$mine/$name" && command rm "$ready/$name" 2>/dev/null')],
+        ["claim/*"],
+        {("claim/by-rename", "claim-copy")},
+    ),
+    "renames over a message": (
+        [(LOOK, "true ||"), (LINK, 'command mv -f "$temp" "$id.json"')],
+        ["submit/*"],
+        {(f"submit/{case}", "id-taken") for case in ("never-replaces", "taken-while-reading")},
+    ),
+    "looks, then renames over a message": (
+        [(LINK, '{ sleep 0.02; command mv -f "$temp" "$id.json"; }')],
+        ["submit/*"],
+        {("submit/taken-meanwhile", "id-taken")},
+    ),
+    "hands in late": (
+        [(f"    {STILL_THERE}\n}}\ntd__temp", "}\ntd__temp")],
+        ["finish/*", "live/late"],
+        {("finish/gone", "late"), ("finish/gone-meanwhile", "late"), ("live/late", "late")},
+    ),
+    "writes results in place": (
+        [(RESULT, 'printf \'%s\\n\' "$1" >"$stem.result.json"')],
+        ["finish/by-rename"],
+        {("finish/by-rename", "json-syntax")},
+    ),
+    "writes messages in place": (
+        [('cat >>"$temp" ||', 'temp=$id.json; cat >>"$temp" ||'), (LOOK, "true ||"), (LINK, "true")],
+        ["submit/never-half"],
+        {("submit/never-half", "json-syntax")},
+    ),
+    "claims more than it can do": (
+        [(UNFINISHED, "continue")],
+        ["claim/unfinished"],
+        {("claim/unfinished", "max-claims")},
+    ),
+    "claims whatever it finds": (
+        [('td__offer "$name" && [ -f "$ready/$name" ] || continue', ":")],
+        ["claim/strangers"],
+        {("claim/strangers", "claim-unknown")},
+    ),
+    "makes a claim again by touching it": (
+        [(f"    {STILL_THERE}\n}}\ntd__temp", "}\ntd__temp"), ('touch -c "$name" 2>', 'touch "$name" 2>')],
+        ["keep/*"],
+        {("keep/gone", "claim-unknown")},
+    ),
+    "takes any queue": (
+        [('case $queue in "@$agent") ;; @*) td__no 2 "queue $queue is for that agent alone" ;; esac', "")],
+        ["claim/queues"],
+        {("claim/queues", "wrong-queue")},
+    ),
+    "does not escape": (
+        [("s/ 042/ 134 042/g", "")],
+        ["fail/*"],
+        {("fail/writes", "")},
+    ),
+}
+"""What is wrong → (changes of the program, the cases played, (case, rule) that have to be among the failures)."""
 
 
-def kit(tmp_path: Path, command: list[str], *options: str, known: str = "") -> dict[str, Any]:
-    """Run the kit over a program; returns the report."""
-    listed = tmp_path / "known-failures"
-    listed.write_text(known)
-    words = ["conformance", "agent", "--json", "--expect-fail", str(listed), *options, "--", *command]
-    argv = [sys.executable, "-m", "taskdir", *words]
-    done = subprocess.run(argv, capture_output=True, text=True, env=ENV, timeout=100, check=False)
-    assert done.returncode in (0, 1), done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    assert (done.returncode == 0) is report["ok"]
-    return report
-
-
-def test_shell(tmp_path: Path) -> None:
+def needs_shell() -> None:
     for tool in ("sh", "flock"):
         if shutil.which(tool) is None:
-            pytest.skip(f"NOT TESTED: the shell adapter, since this machine has no {tool}")
-    report = kit(tmp_path, ["sh", str(SHELL)], known=LATER)
-    assert report["ok"], json.dumps(
-        [case for case in report["cases"] if case["name"] in report["unexpected"]], indent=1
-    )
+            pytest.skip(f"NOT TESTED: the kit over the shell adapter, since this machine has no {tool}")
+
+
+def test_the_shell_conforms(tmp_path: Path) -> None:
+    needs_shell()
+    known = tmp_path / "known-failures"
+    known.write_text("" if "td_work()" in SHELL.read_text() else LATER)
+    conforms(["sh", SHELL], "--expect-fail", known)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_agent_turns_it_red_by_its_rule(wrong: str, tmp_path: Path) -> None:
+    needs_shell()
+    changes, only, expected = WRONG[wrong]
+    text = SHELL.read_text()
+    for old, new in changes:
+        assert text.count(old) == 1, f"the program has no longer: {old}"
+        text = text.replace(old, new)
+    program = tmp_path / "taskdir.sh"
+    program.write_text(text)
+    report = report_of(["sh", str(program)], *(f"--only={glob}" for glob in only))
+    failed = {(case["name"], case.get("rule", "")) for case in report["cases"] if case["verdict"] == "failed"}
+    assert expected <= failed, json.dumps(report["cases"], indent=1)
+
+
+def test_the_kit_runs_over_every_adapter() -> None:
+    languages = {path.name for path in ADAPTERS.iterdir() if any(path.glob("**/*agent*"))} | {"shell"}
+    tested = {path for path in HERE.glob("test_*.py") if "conforms(" in path.read_text()}
+    missing = [name for name in sorted(languages) if not any(name in path.stem + path.read_text() for path in tested)]
+    assert not missing, f"no test runs the kit over: {missing}"

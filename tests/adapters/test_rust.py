@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from adapters.compiled import ADAPTERS, cargo, rust_house
+from adapters.live import conforms
 from adapters.readme import drain, example
-from adapters.test_conformance import kit
 
 CRATE = ADAPTERS / "rust"
 
@@ -63,9 +63,8 @@ def test_the_package_is_complete(house: Path, tmp_path: Path) -> None:
     assert not about.get("dependencies"), "the standard library is all it may need"
 
 
-def test_it_conforms(house: Path, tmp_path: Path) -> None:
-    report = kit(tmp_path, [str(house / "target" / "debug" / "taskdir-agent")])
-    assert report["ok"], [case for case in report["cases"] if case["name"] in report["unexpected"]]
+def test_it_conforms(house: Path) -> None:
+    conforms([house / "target" / "debug" / "taskdir-agent"])
 
 
 def test_the_house_style() -> None:

@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from taskdir.conformance.cases import Broken, NotTested, want
+from taskdir.conformance.eye import Eye
 from taskdir.conformance.stand import PATIENCE, Program, Stand, until
 
 SETTINGS = {"protocol": 1, "scan_seconds": 0.1, "settle_seconds": 0.2, "bench_after": 0}
@@ -158,6 +160,31 @@ def late(live: Live) -> None:
     want("the exit code of finish", 66, done.code, "late")
 
 
+def one_holder(live: Live) -> None:
+    """at no instant of a claim can somebody else claim the same offer: the daemon would find two holders"""
+    live.send("one-holder", "one-holder")
+    name = live.offered("one-holder")[0]
+    for agent in ("copier", "other"):
+        (live.root / "claimed" / agent).mkdir()
+    with Eye(live.root, "claimed/copier") as eye:
+        running = live.start("claim", "copier", "one-holder")
+        came = until(
+            lambda: [each for each in eye.seen(0.05) if each.name == name] or not eye.sees, "a claim", by=running
+        )
+        if came is True or came[0].kind == "moved-to":
+            want("the exit code of claim", 0, running.end().code, "")
+            return
+        running.signal(signal.SIGSTOP)  # a file was made: let us see whether the offer is still there
+        with suppress(FileNotFoundError):
+            os.rename(live.root / "ready/one-holder" / name, live.root / "claimed/other" / name)
+        running.signal(signal.SIGCONT)
+        running.end()
+    with suppress(Broken):
+        until(lambda: live.events("breach", of="one-holder"), "the verdict of the daemon", 5)
+    live.unhurt("one-holder")
+    raise Broken("how the claimed file came", "by a rename", str(came[0]))
+
+
 def refused_result(live: Live) -> None:
     """a refused result does not end the claim: a second, better one counts"""
     live.send("refused-result", "refused-result", type="number")
@@ -198,6 +225,7 @@ CASES: tuple[tuple[str, str, Callable[[Live], None]], ...] = (
     ("live/failures", "", failures),
     ("live/given-back", "", given_back),
     ("live/late", "late", late),
+    ("live/one-holder", "claim-copy", one_holder),
     ("live/refused-result", "", refused_result),
     ("live/held", "", held),
     ("live/workers", "claim-copy", workers),

@@ -11,6 +11,7 @@ import os
 import select
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -35,23 +36,23 @@ class Happened(NamedTuple):
 
 
 class Eye:
-    """Watches directories of a root. Raises NotTested where there is no inotify."""
+    """Watches directories of a root. ``sees``: whether the system lets it; without, it sees nothing."""
 
     def __init__(self, root: Path, *places: str) -> None:
-        if sys.platform != "linux":
-            raise NotTested("how files come and go is seen on Linux only")
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self._fd < 0:
-            raise NotTested(f"inotify: {os.strerror(ctypes.get_errno())}")
         self._places: dict[int, str] = {}
+        self._fd = -1
+        self.sees = sys.platform == "linux"
+        if not self.sees:
+            return
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         for place in places:
-            number = self._libc.inotify_add_watch(self._fd, os.fsencode(root / place), sum(_KINDS))
-            if number < 0:
-                why = os.strerror(ctypes.get_errno())
-                os.close(self._fd)
-                raise NotTested(f"inotify: {why}")
+            number = libc.inotify_add_watch(self._fd, os.fsencode(root / place), sum(_KINDS))
             self._places[number] = place
+        if min(self._fd, *self._places) < 0:
+            why = os.strerror(ctypes.get_errno())
+            self.close()
+            raise NotTested(f"inotify: {why}")
 
     def __enter__(self) -> Eye:
         return self
@@ -59,10 +60,19 @@ class Eye:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._fd)
+        self.close()
+
+    def close(self) -> None:
+        """Look away."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def seen(self, seconds: float = 0.0) -> list[Happened]:
         """Return what happened since the last call; waits up to ``seconds`` for something."""
+        if self._fd < 0:
+            time.sleep(min(seconds, 0.002))
+            return []
         select.select([self._fd], [], [], seconds)
         found = list[Happened]()
         while True:

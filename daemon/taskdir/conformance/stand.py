@@ -223,7 +223,9 @@ def until(true: Callable[[], Any], what: str, seconds: float = PATIENCE, by: Run
     """Wait until ``true`` returns something; returns that. Raises Broken, also when ``by``, who does it, has ended."""
     limit = time.monotonic() + seconds
     while not (found := true()):
-        if by is not None and by.process.poll() is not None and not true():
+        if by is not None and by.process.poll() is not None:
+            if found := true():  # it did it last
+                break
             done = by.end()
             raise Broken(f"{done} ended too early", what, done.fate, "")
         if time.monotonic() > limit:
