@@ -6,7 +6,8 @@ BIN := .venv/bin
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 torture: .venv/ready
-	TASKDIR_CHECKS=10000 $(BIN)/python -m pytest -n0 tests/conformance/test_second_checker.py $(ARGS)
+	TASKDIR_CHECKS=10000 TASKDIR_CONFORMANCE=all TASKDIR_RACE=20000 $(BIN)/python -m pytest -n0 \
+	  tests/conformance/test_second_checker.py tests/conformance/test_kit.py tests/adapters/test_mixed_race.py $(ARGS)
 
 demo: .venv/ready
 	$(BIN)/taskdir demo $(ARGS)

@@ -12,7 +12,7 @@ from taskdir.conformance.stand import WORD, Stand
 
 MESSAGE = b'{"type": "echo", "input": "hi"}'
 NO_NAMES = ("", "_x", "a/B", "x" * 65, "a\n")
-DELAYS = (0.0, 0.001, 0.003)
+DELAYS = (0.0, 0.004, 0.03, 0.15)
 
 
 def whole(stand: Stand) -> None:
