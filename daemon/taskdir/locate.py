@@ -58,17 +58,17 @@ def _tokens(text: str) -> Iterator[_Token]:
     frames: list[list[Any]] = []  # one per open object or array: [closing bracket, key or index, is a key next]
     for match in _TOKEN.finditer(text):
         token, top = match[0], frames[-1] if frames else None
-        parts = tuple(str(frame[1]) for frame in frames)
-        if token in "]}":
-            yield _Token("end", parts[:-1], match.start(), token)
-            del frames[-1:]
-        elif token == ",":
+        if token == ",":
             if top and top[0] == "]":
                 top[1] += 1
             elif top:
                 top[2] = True
-        elif token == ":":
+        if token in ",:":
             continue
+        parts = tuple([str(frame[1]) for frame in frames])
+        if token in "]}":
+            yield _Token("end", parts[:-1], match.start(), token)
+            del frames[-1:]
         elif top and top[2]:
             top[1:] = [_key(token), False]
             yield _Token("key", (*parts[:-1], top[1]), match.start(), token)
