@@ -35,7 +35,11 @@ def cases(command: Sequence[str]) -> Iterator[tuple[list[Case], dict[str, Any]]]
     def on_stand(play: Callable[[Stand], None]) -> None:
         at = base / str(next(numbers))
         at.mkdir()
-        play(Stand(program, at))
+        stand = Stand(program, at)
+        try:
+            play(stand)
+        finally:
+            stand.clear()
 
     try:
         every = [

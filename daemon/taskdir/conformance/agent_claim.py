@@ -49,9 +49,10 @@ def race(stand: Stand) -> None:
     offers = {stand.offer(seq).name for seq in range(1, 4)}
     runs = [stand.start("claim", f"agent-{number}") for number in range(5)]
     ended = [running.end() for running in runs]
-    want("the exit codes of 5 who claim 3 offers", [0] * 3 + [75] * 2, sorted(done.code for done in ended))
     won = [Path(done.line).name for done in ended if done.code == 0]
-    want("the offers that were won", sorted(offers), sorted(won))
+    want("offers that were won twice", [], sorted({name for name in won if won.count(name) > 1}))
+    want("the offers that were won", sorted(offers), sorted(won), "")
+    want("the exit codes of 5 who claim 3 offers", [0] * 3 + [75] * 2, sorted(done.code for done in ended), "")
     held = [name for name in stand.tree() if name.startswith("claimed/")]
     want("the claimed files", 3, len(held))
 
@@ -61,17 +62,15 @@ def strangers(stand: Stand) -> None:
     for name in STRANGERS:
         stand.put(f"ready/default/{name}", "{}")
     (stand.root / "ready/default/0-000000000001.dir.1.json").mkdir()
-    before = stand.tree()
-    want("what claim prints", b"", stand.ends(75, "claim", "me").out)
-    stand.same("claim touched a stranger", before)
+    stand.refuses(75, "claim", "me")
     offer = stand.offer(1)
     want("what claim takes", offer.name, Path(stand.ends(0, "claim", "me").line).name)
 
 
 def nothing(stand: Stand) -> None:
     """where there is nothing to claim, or no such queue, claim ends with 75; it makes the agent's directory"""
-    stand.ends(75, "claim", "me")
-    stand.ends(75, "claim", "me", "no-such-queue")
+    stand.refuses(75, "claim", "me")
+    stand.refuses(75, "claim", "me", "no-such-queue")
     want("claimed/me/ is a directory", True, (stand.root / "claimed" / "me").is_dir())
     want("ready/no-such-queue/ is made", False, (stand.root / "ready" / "no-such-queue").exists())
 
@@ -80,11 +79,9 @@ def unfinished(stand: Stand) -> None:
     """who holds unfinished work is told its path on stderr and gets nothing new; with a result it is finished"""
     held, _ = stand.held(1), stand.offer(2)
     stand.put("claimed/me/mine.json", "{}")
-    before = stand.tree()
-    done = stand.ends(75, "claim", "me")
+    done = stand.refuses(75, "claim", "me")
     if os.fsencode(held) not in done.err:
-        raise Broken("claim with unfinished work, on stderr", held, done.err)
-    stand.same("claim changed something", before)
+        raise Broken("claim with unfinished work, on stderr", held, done.err, "")
     stand.put(f"claimed/me/{held.stem}.result.json", "{}")
     stand.ends(0, "claim", "me")
 
@@ -93,9 +90,9 @@ def queues(stand: Stand) -> None:
     """a queue is named; the queue @me is for me alone"""
     mine, review = stand.offer(1, "ready/@me"), stand.offer(2, "ready/review")
     code = stand.run("claim", "you", "@me").code
-    if code not in (2, 75):
-        raise Broken("the exit code of `claim you @me`", "2 or 75", code)
     want("the offer of @me is still there", True, mine.exists())
+    if code not in (2, 75):
+        raise Broken("the exit code of `claim you @me`", "2 or 75", code, "")
     want("what claim takes", review.name, Path(stand.ends(0, "claim", "you", "review").line).name)
     want("what claim takes", mine.name, Path(stand.ends(0, "claim", "me", "@me").line).name)
 
@@ -107,9 +104,7 @@ def benched(stand: Stand) -> None:
     home.mkdir()
     options = stand.as_nobody()
     home.chmod(0o555)
-    before = stand.tree()
-    stand.ends(75, "claim", "me", **options)
-    stand.same("claim changed something", before)
+    stand.refuses(75, "claim", "me", **options)
     home.chmod(0o755)
 
 
@@ -129,8 +124,7 @@ def keep_gone(stand: Stand) -> None:
     """keep of a file that is gone ends with 66 and never makes it again"""
     (stand.root / "claimed" / "me").mkdir()
     gone = stand.root / "claimed/me/5-000000000001.t1.1.json"
-    stand.ends(66, "keep", gone)
-    stand.same("keep made a claim", {})
+    stand.refuses(66, "keep", gone)
 
 
 def gives_back(stand: Stand) -> None:
@@ -138,16 +132,14 @@ def gives_back(stand: Stand) -> None:
     task, other = stand.held(1), stand.held(2, "you")
     stand.ends(0, "give-back", task)
     stand.same("after give-back", {f"claimed/you/{other.name}": other.read_bytes()})
-    stand.ends(66, "give-back", task)
+    stand.refuses(66, "give-back", task)
 
 
 def not_a_claim(stand: Stand) -> None:
     """no verb takes as PATH what is not the name of a task in claimed/AGENT/: 2"""
     offer, own = stand.offer(1), stand.put("claimed/me/mine.json", "{}")
-    before = stand.tree()
     for verb, path in (("give-back", offer), ("keep", own)):
-        stand.ends(2, verb, path)
-        stand.same("something was changed", before)
+        stand.refuses(2, verb, path)
 
 
 CASES = (

@@ -95,10 +95,11 @@ def refused(stand: Stand) -> None:
 
 def gone(stand: Stand) -> None:
     """when the claimed file goes while CMD runs, CMD is terminated and nothing is handed in"""
-    stand.offer(1, lease_seconds=3)
+    offer = stand.offer(1, lease_seconds=3)
     script = 'echo $$ >"$1"; rm "$TASKDIR_TASK"; echo 1; exec sleep 60'
     said = stand.at / "pid"
     stand.ends(0, "work", "me", "--idle", "0", "--", "sh", "-c", script, "sh", said)
+    want("the offer is still there", False, offer.exists(), "")
     stand.same("something was handed in for a task that is gone", {})
     until(lambda: not _runs(int(said.read_text())), "the end of CMD", 5)
 
@@ -146,7 +147,8 @@ def race(stand: Stand) -> None:
     done = Counter(
         Path(name).name.removesuffix(".result.json") for name in stand.tree() if name.endswith(".result.json")
     )
-    want("the tasks with a result", offers, done)
+    want("tasks with more than one result", [], [stem for stem, count in done.items() if count > 1])
+    want("the tasks with a result", offers, done, "")
 
 
 CASES = (
