@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
     """Play the cases and tell."""
     if not args.command and not args.list:
         raise Usage("usage", "the program is missing", expected=f"taskdir conformance {args.kit} … -- CMD…")
+    logging.getLogger("taskdir").addHandler(logging.NullHandler())  # our own daemon's warnings are nobody's news here
     kit: Kit = agent if args.kit == "agent" else daemon
     with kit.cases(args.command) as (every, told):
         chosen = cases.chosen(every, args.only)
