@@ -129,7 +129,7 @@ export function* batches(files, start = { seq: 0, prev: GENESIS }) {
     let number = 0;
     for (const line of lines(bytes)) {
       number += 1;
-      const event = line.at(-1) === NEWLINE && line.every((byte) => byte < 0x80) ? readLine(line) : null;
+      const event = line.at(-1) === NEWLINE && isAscii(line) ? readLine(line) : null;
       const code = fault(event, seq + 1, prev, pending.length ? pending[0].event.get('seq') : seq + 1);
       if (code !== null) {
         return damage(code, path, number, isLive && torn(files, path, number - pending.length, seq + 1, pending, code));
@@ -148,6 +148,10 @@ export function* batches(files, start = { seq: 0, prev: GENESIS }) {
     }
   }
   return null;
+}
+
+function isAscii(bytes) {
+  return !/[\x80-\xff]/.test(bytes.latin1Slice());
 }
 
 function fault(event, seq, prev, batchFirst) {

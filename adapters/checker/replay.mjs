@@ -1,6 +1,7 @@
 // Replaying the log (SPEC 3, 9.1, 9.2): each event in order; one that cannot be true is reported and left out.
 
-import { compact, pretty } from './json.mjs';
+import { onCycles } from './cycles.mjs';
+import { pretty } from './json.mjs';
 import { sha256 } from './log.mjs';
 import { untold } from './names.mjs';
 import { isEvent } from './schema.mjs';
@@ -35,6 +36,7 @@ export class Replay {
     this.whole = whole;
     this.running = whole ? false : null; // null: nobody knows
     this.tasks = new Map();
+    this.dependants = new Map(); // id → the tasks that wait for it
     this.entries = new Map(); // key → the Map that state/<key>.json shows
     this.refused = new Map(); // name in rejected/ → hashes that a file of that name may have, "" for any
     this.contracts = new Map(); // type and hash → contract
@@ -125,7 +127,7 @@ export class Replay {
 
   accept(event) {
     const body = event.get('task');
-    this.tasks.set(event.get('id'), {
+    const task = {
       id: event.get('id'),
       seq: event.get('seq'),
       priority: body.get('priority'),
@@ -143,7 +145,12 @@ export class Replay {
       attempts: [],
       lastError: null,
       refusal: null,
-    });
+    };
+    this.tasks.set(task.id, task);
+    for (const id of task.unmet) {
+      if (!this.dependants.has(id)) this.dependants.set(id, []);
+      this.dependants.get(id).push(task);
+    }
   }
 
   step(task, event, name) {
@@ -160,7 +167,7 @@ export class Replay {
     if (FINAL.includes(name)) task.final = event.get('seq');
     if (name === 'done') task.ended = new Map([['output', event.get('output')]]);
     if (name === 'failed') task.ended = new Map([['error', event.get('error')]]);
-    if (name === 'done') for (const each of this.tasks.values()) each.unmet.delete(task.id);
+    if (name === 'done') for (const each of this.dependants.get(task.id) ?? []) each.unmet.delete(task.id);
   }
 
   claim(task, event) {
@@ -230,86 +237,4 @@ function isTime(text) {
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
   return year > 0 && date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
-}
-
-// Return the ids of those `accepted` events of a batch that wait for themselves, be it through others: strongly connected
-// components by Tarjan, with a stack of our own, since ten thousand tasks may wait for each other in a row.
-function onCycles(accepted) {
-  const after = new Map(accepted.map((event) => [event.get('id'), []]));
-  for (const event of accepted) {
-    const names = event.get('task') instanceof Map ? event.get('task').get('after') : null;
-    if (Array.isArray(names)) after.set(event.get('id'), names.filter((name) => after.has(name)));
-  }
-  const found = new Set();
-  const state = new Map(); // id → {index, low, open}
-  const open = [];
-  for (const start of after.keys()) {
-    const path = state.has(start) ? [] : [enter(start, state, open)];
-    while (path.length > 0) {
-      const at = path.at(-1);
-      const next = after.get(at.id)[at.next];
-      at.next += 1;
-      if (next === undefined) {
-        path.pop();
-        if (path.length > 0) path.at(-1).low = Math.min(path.at(-1).low, at.low);
-        if (at.low === at.index) close(at, open, after, found);
-      } else if (!state.has(next)) path.push(enter(next, state, open));
-      else if (state.get(next).open) at.low = Math.min(at.low, state.get(next).index);
-    }
-  }
-  return found;
-}
-
-function enter(id, state, open) {
-  const made = { id, index: state.size, low: state.size, next: 0, open: true };
-  state.set(id, made);
-  open.push(made);
-  return made;
-}
-
-// Take a whole component off the open nodes; it is a cycle if it has two nodes or one that waits for itself.
-function close(root, open, after, found) {
-  const component = open.splice(open.lastIndexOf(root));
-  for (const node of component) {
-    node.open = false;
-    if (component.length > 1 || after.get(node.id).includes(node.id)) found.add(node.id);
-  }
-}
-
-// Build the bytes of a task's record (SPEC 6.6).
-export function recordBytes(task) {
-  const made = [['kind', 'record'], ['id', task.id], ['state', task.state], ['task', task.body], ...task.ended];
-  return pretty(new Map([...made, ['attempts', task.attempts]]));
-}
-
-export function stemOf(task) {
-  return `${task.priority}-${String(task.seq).padStart(12, '0')}.${task.id}.${task.attempt}`;
-}
-
-// Build the bytes of a queued task's offer (SPEC 6.4).
-export function offerBytes(replay, task, contextBytes) {
-  const context = new Map();
-  const files = new Map();
-  let left = contextBytes;
-  for (const id of task.body.get('after') ?? []) {
-    const done = replay.tasks.get(id);
-    const output = done.ended.get('output');
-    left -= compact(output).length;
-    if (left >= 0) context.set(id, output);
-    else files.set(id, new Map([['path', `done/${id}.json`], ['sha256', sha256(recordBytes(done))]]));
-  }
-  const made = new Map([
-    ['id', task.id],
-    ['attempt', task.attempt],
-    ['type', task.body.get('type')],
-    ['input', task.body.get('input')],
-    ['context', context],
-    ['lease_seconds', task.body.get('lease_seconds')],
-    ['result_file', `${stemOf(task)}.result.json`],
-  ]);
-  if (files.size > 0) made.set('context_files', files);
-  const schema = task.contract.get('output') ?? null;
-  if (schema !== null) made.set('output_schema', schema);
-  if (task.lastError !== null) made.set('last_error', task.lastError);
-  return `${compact(made)}\n`;
 }

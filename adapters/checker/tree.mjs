@@ -4,10 +4,10 @@
 import { lstatSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { offerBytes, recordBytes, stemOf } from './documents.mjs';
 import { pretty } from './json.mjs';
 import { sha256 } from './log.mjs';
 import { decode, parseStem, splitClaimed } from './names.mjs';
-import { offerBytes, recordBytes, stemOf } from './replay.mjs';
 
 const LARGEST = 2 ** 30;
 const WORD = /^[a-z0-9][a-z0-9_-]{0,63}$/;

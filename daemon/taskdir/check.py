@@ -47,7 +47,7 @@ def check_files(paths: list[str], progress: Progress) -> Report:
     missing = [path for path in paths if not os.path.exists(path)]
     if missing:
         raise Missing("no-file", "there is no such log file", path=missing[0])
-    files = sorted((logread.first_seq(path), path) for path in paths)
+    files = sorted((logread.first_seq(path) if logread.unpacks(path) else 0, path) for path in paths)
     files = [one for one in files if one[0]] + [one for one in files if not one[0]]
     start = logread.mark_before(files[:1], files[0][0])
     audit, reader, told = Audit(files, whole=start.seq == 0), Reader(files, start, thorough=True), 0

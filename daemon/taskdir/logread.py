@@ -145,7 +145,7 @@ class Reader:
             if not os.path.isfile(path):
                 self._stop("log-segment", "this is no regular file", path, 0, 0)
                 return
-            if self._thorough and not resume and not _unpacks(path):
+            if self._thorough and not (resume and self.mark.offset) and not unpacks(path):
                 self._stop("log-line", "it cannot be unpacked to its end", path, 0, 0)
                 return
             yield from self._segment(path, self.mark.offset if resume else 0)
@@ -209,13 +209,15 @@ class Reader:
         return highest
 
 
-def _unpacks(path: str) -> bool:
-    """Say whether a segment can be read to its end, checksum included."""
+def unpacks(path: str) -> bool:
+    """Say whether a segment is a file that can be read to its end, checksum included."""
+    if not path.endswith(".gz"):
+        return os.path.isfile(path)
     try:
-        with open_segment(path) as file:
-            while path.endswith(".gz") and file.read(1 << 20):
+        with gzip.open(path) as file:
+            while file.read(1 << 20):
                 pass
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except (IsADirectoryError, EOFError, zlib.error, gzip.BadGzipFile):
         return False
     return True
 

@@ -64,6 +64,12 @@ def findings(answer: Any) -> Found:
     return frozenset((each["code"], each["place"], each.get("line")) for each in answer["findings"])
 
 
+def ours_alone(files: list[str]) -> Found:
+    """What this package finds in log files without their root."""
+    found = check.check_files(files, lambda count: None).findings
+    return frozenset((each.code, each.file, each.line) for each in found)
+
+
 def ours(root: Path) -> Found:
     """What this package finds, the index apart: that is private to its daemon."""
     found = check.check_root(str(root), lambda count: None, lambda seconds: None).findings
@@ -88,6 +94,8 @@ class Case(NamedTuple):
     tree: Tree
     harms: list[str]
     live: bool
+    alone: list[bytes]
+    """Files of its log, to be judged without the root."""
 
 
 def draw(seed: int, number: int, grown: list[Tree]) -> Case:
@@ -96,13 +104,19 @@ def draw(seed: int, number: int, grown: list[Tree]) -> Case:
     tree = dict(dice.choice(grown)) if dice.random() < 0.85 else forging.invent_log(dice)
     if dice.random() < 0.75:
         harm.drop_index(dice, tree)
-    return Case(tree, harm.harm(dice, tree), dice.random() < 0.3)
+    harms, live = harm.harm(dice, tree), dice.random() < 0.3
+    files = forging.log_files(tree)[dice.choice([0, 0, 1, 2]) :]
+    return Case(tree, harms, live, dice.sample(files, len(files)) if dice.random() < 0.3 else [])
 
 
 def ask_both(driver: Driver, case: Case, root: Path) -> tuple[Found, Found]:
-    """Write the case to disk and return what we find and what the other finds."""
+    """Write the case to disk and return what we find and what the other finds, in the root and in its log alone."""
     lives.write_tree(case.tree, root)
     with running(root, case.live):
         driver.send(do="check", root=str(root), **told(root))
-        mine = ours(root)
-        return mine, findings(driver.receive())
+        mine, theirs = ours(root), findings(driver.receive())
+    if case.alone:
+        files = [os.path.join(root, os.fsdecode(name)) for name in case.alone]
+        driver.send(do="check-log", files=files)
+        mine, theirs = mine | ours_alone(files), theirs | findings(driver.receive())
+    return mine, theirs
