@@ -50,7 +50,7 @@ func (c *Claim) watch(ctx context.Context, lock *os.File) {
 	if every < look {
 		look = every
 	}
-	renewed := time.Now()
+	var renewed time.Time // never: work that is resumed may be near its lease's end
 	for sleep(ctx, look) == nil && !c.Gone() {
 		if time.Since(renewed) >= every && !isOn(lock, c.Path) {
 			if err := c.Keep(); err == nil {

@@ -113,7 +113,7 @@ func (w *Worker) do(held context.Context, release func(), claim *Claim) error {
 	returned = true
 	if claim.Gone() {
 		err = claim.gone()
-	} else if claim.HandedIn() {
+	} else if claim.HandedIn() || claim.Refused() { // the handler did so by itself
 		return nil
 	} else if errors.Is(err, ErrGiveBack) {
 		if err = claim.GiveBack(); err == nil {
