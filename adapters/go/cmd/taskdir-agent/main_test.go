@@ -267,7 +267,7 @@ func TestSIGTERMEndsWorkAfterTheTaskInHand(t *testing.T) {
 			`: >"$1"; until [ -e "$2" ]; do sleep 0.02; done; echo 5`, "sh", on, off)
 		b.until("the command", func() bool { return b.exists(on) })
 		b.must(cmd.Process.Signal(sent))
-		time.AfterFunc(20*time.Millisecond, func() { b.put("off", "") })
+		b.put("off", "")
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("%v: %v %s", sent, err, words)
 		}
