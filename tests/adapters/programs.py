@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from adapters.compiled import ADAPTERS, needs, once, place, program
+from adapters.compiled import ADAPTERS, needs, once, place, program, run
 from adapters.test_go import go
 
 Maker = Callable[[pytest.TempPathFactory], list[str]]
@@ -32,6 +32,13 @@ def _go(factory: pytest.TempPathFactory) -> list[str]:
     return [str(house / "taskdir-agent")]
 
 
+def _java(factory: pytest.TempPathFactory) -> list[str]:
+    needs("javac", "the Java adapter")
+    house = place(factory) / "java"
+    once(house, lambda: run("javac", "-d", house, ADAPTERS / "java" / "Taskdir.java", cwd=house))
+    return ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", str(house), "Taskdir"]
+
+
 def _compiled(language: str) -> Maker:
     return lambda factory: [str(program(language, factory))]
 
@@ -41,6 +48,7 @@ MAKERS: dict[str, Maker] = {
     "python": _script(sys.executable, "python/agent.py"),
     "node": _script("node", "node/agent.mjs", "node"),
     "go": _go,
+    "java": _java,
     "c": _compiled("c"),
     "rust": _compiled("rust"),
 }
