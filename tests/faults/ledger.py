@@ -1,0 +1,114 @@
+"""The testers' ledger: how much each one tried, by which seed, and what it found; one JSON object a line.
+
+For a new tester under tests/faults::
+
+    from faults import ledger
+
+    def test_killed_anywhere() -> None:
+        seed = ledger.seed()                                   # TASKDIR_SEED, else one drawn now
+        runs = 20_000 if ledger.torture() else 300             # TASKDIR_TORTURE=1: the nightly tier
+        with ledger.entry("kills", seed=seed, unit="kills") as entry:
+            for story in draw(seed, runs):
+                play(story)                                    # what it raises is a finding: noted, raised again
+                entry.runs += 1
+
+``entry`` takes the time, notes also what a failure leaves, and prints one line that replays it. A tester that counts by
+itself calls ``note(tester=…, runs=…, seed=…, seconds=…, findings=[…])`` once at its end instead. ``seed`` is None where
+nothing is drawn by lot. Name a tester as docs/reliability.md is to name it, in a word or three; ``unit`` says of what
+the runs are ("states", "kills", "inputs").
+
+Lines go to $TASKDIR_LEDGER, else to .pytest_cache/ledger.jsonl, by one append each, so that workers of pytest-xdist
+share the file. ``make torture`` starts a new one; ``evidence.py`` makes the table of docs/reliability.md out of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HOME = Path(__file__).parents[2]
+DEFAULT = HOME / ".pytest_cache/ledger.jsonl"
+_KNOBS = ("TASKDIR_TORTURE", "TASKDIR_CHECKS", "TASKDIR_CONFORMANCE", "TASKDIR_RACE")
+"""What else of the environment decides which runs there are."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """What one tester did so far: count ``runs`` up; add to ``findings`` what is wrong without being raised."""
+
+    runs: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def torture() -> bool:
+    """Tell whether the nightly tier is wanted."""
+    return os.environ.get("TASKDIR_TORTURE", "") not in ("", "0")
+
+
+def seed() -> int:
+    """Return the seed of this run: $TASKDIR_SEED, else one drawn now. Print it, or hand it to ``entry``, which does."""
+    given = os.environ.get("TASKDIR_SEED")
+    return int(given) if given else random.SystemRandom().randrange(1, 2**32)
+
+
+def replay(seed: int | None) -> str:
+    """Return the one line that plays the test of now again, with this seed."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    words = [f"{name}={shlex.quote(os.environ[name])}" for name in _KNOBS if os.environ.get(name)]
+    words += [f"TASKDIR_SEED={seed}"] if seed is not None else []
+    return " ".join([*words, ".venv/bin/python -m pytest -n0", shlex.quote(test)]).rstrip()
+
+
+@contextmanager
+def entry(tester: str, *, seed: int | None, unit: str = "runs") -> Iterator[Entry]:
+    """Keep the ledger for the block: its time, its runs, and what it raises, with the line that replays it."""
+    kept, started, failure = Entry(), time.monotonic(), ""
+    print(f"{tester}: seed {seed}")
+    try:
+        yield kept
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise
+    finally:
+        found = kept.findings + ([failure] if failure else [])
+        if found:
+            print(f"replay: {replay(seed)}")
+        note(tester=tester, runs=kept.runs, seed=seed, seconds=time.monotonic() - started, findings=found, unit=unit)
+
+
+def note(
+    *,
+    tester: str,
+    runs: int,
+    seed: int | None,
+    seconds: float = 0.0,
+    findings: Sequence[str] = (),
+    unit: str = "runs",
+) -> None:
+    """Append one line. ``seconds`` is how long the runs took; each finding is one sentence."""
+    line = {
+        "tester": tester,
+        "runs": runs,
+        "unit": unit,
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "findings": list(findings),
+        "replay": replay(seed),
+        "tier": "nightly" if torture() else "change",
+    }
+    path = Path(os.environ.get("TASKDIR_LEDGER") or DEFAULT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as file:
+        file.write(json.dumps(line).encode() + b"\n")
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    """Return the lines of a ledger."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
