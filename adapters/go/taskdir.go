@@ -131,7 +131,7 @@ func (r *Root) Claim(agent, queue string) (*Claim, error) {
 		return nil, fmt.Errorf("the agent %q and the queue %q: %w", agent, queue, ErrName)
 	}
 	mine, ready := filepath.Join(r.dir, "claimed", agent), filepath.Join(r.dir, "ready", queue)
-	if err := os.MkdirAll(mine, 0o777); err != nil {
+	if err := os.Mkdir(mine, 0o777); err != nil && !errors.Is(err, fs.ErrExist) { // a root that is gone stays gone
 		return nil, err
 	}
 	held, err := r.Unfinished(agent)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,6 +231,17 @@ func TestTheTaskInHandIsFinishedWhenTheContextEnds(t *testing.T) {
 	wantTree(t, root, "ready/default/5-000000000002.t2.1.json", "claimed/me/5-000000000001.t1.1.json",
 		"claimed/me/5-000000000001.t1.1.result.json")
 	wantResult(t, filepath.Join(root.dir, "claimed/me/5-000000000001.t1.1.json"), `{"status":"ok","output":null}`)
+}
+
+func TestAWorkerOfARootThatIsGoneEndsAndMakesNothing(t *testing.T) {
+	root := newRoot(t)
+	must(t, os.RemoveAll(root.dir))
+	w := worker(root, nil)
+	w.Idle = 0
+	wantIs(t, w.Run(context.Background()), fs.ErrNotExist)
+	if exists(root.dir) {
+		t.Error("the root is there again")
+	}
 }
 
 func TestTasksEndsAWorker(t *testing.T) {

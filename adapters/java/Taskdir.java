@@ -205,7 +205,9 @@ public final class Taskdir {
         wantQueue(agent, queue);
         Path mine = root.resolve("claimed").resolve(agent);
         Path ready = root.resolve("ready").resolve(queue);
-        Files.createDirectories(mine);
+        if (!exists(mine)) {
+            makeDirectory(mine);
+        }
         List<Claim> held = unfinished(agent);
         if (!held.isEmpty()) {
             throw new Unfinished(held);
@@ -784,6 +786,15 @@ public final class Taskdir {
         }
         names.sort(null); // they are ASCII
         return names;
+    }
+
+    /** Makes a directory, but none above it: a root that is gone stays gone. */
+    private static void makeDirectory(Path directory) throws IOException {
+        try {
+            Files.createDirectory(directory);
+        } catch (FileAlreadyExistsException twin) {
+            return;
+        }
     }
 
     private static boolean benched(Path directory) throws IOException {

@@ -546,6 +546,13 @@ public final class TaskdirTest {
         same("{\"status\":\"ok\",\"output\":1\n}", result(7));
     }
 
+    void testAWorkerOfARootThatIsGoneEndsAndMakesNothing() throws Exception {
+        Path away = base.resolve("away");
+        Files.move(root, away);
+        thrown(IOException.class, () -> td.worker("me").run(claim -> "1"));
+        assert !Files.exists(root);
+    }
+
     void testSigtermEndsWorkAfterTheTaskInHand() throws Exception {
         offer("ready/default", 1);
         offer("ready/default", 2);
