@@ -30,9 +30,9 @@ with open(sys.argv[1], "w") as report:
 """
 
 ALLOWED = frozenset(
-    "taskdir taskdir.cli taskdir.cli.frame taskdir.asking taskdir.client taskdir.clock taskdir.disk taskdir.documents"
-    " taskdir.errors taskdir.gestures taskdir.held taskdir.names taskdir.places taskdir.roots taskdir.rules"
-    " taskdir.shared taskdir.strictjson taskdir.system".split()
+    "taskdir taskdir.cli taskdir.cli.frame taskdir.cli.parsers taskdir.asking taskdir.client taskdir.clock taskdir.disk"
+    " taskdir.documents taskdir.errors taskdir.gestures taskdir.held taskdir.names taskdir.places taskdir.roots"
+    " taskdir.rules taskdir.shared taskdir.strictjson taskdir.system".split()
 )
 """Our own modules that an agent-side verb may load, beside its own."""
 

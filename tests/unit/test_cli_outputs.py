@@ -14,8 +14,8 @@ import pytest
 import referencing
 
 from faults.world import Countdown, World
-from taskdir import cli, rules
-from taskdir.cli import main
+from taskdir import rules
+from taskdir.cli import main, parsers
 from taskdir.clock import Clock
 
 CLI = rules.schema_dir() / "v1" / "cli"
@@ -109,7 +109,7 @@ def said(world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 
 def test_every_verb_has_a_schema() -> None:
-    assert set(SCHEMAS) == {*cli.VERBS} - SILENT | {"error"}
+    assert set(SCHEMAS) == {*parsers.VERBS} - SILENT | {"error"}
 
 
 @pytest.mark.parametrize("verb", SCHEMAS)
@@ -229,6 +229,12 @@ def test_a_service(said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         said("service", "status", "--manager", manager, code=1)
         said("service", "install", "--manager", manager, code=69)
     assert faults("service", {"message": "a line"}) == []
+
+
+def test_what_the_parsers_give(said: Said) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        said("completion", shell)
+    said("man")
 
 
 def test_a_demonstration() -> None:

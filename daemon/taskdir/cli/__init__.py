@@ -5,60 +5,14 @@ A verb module has HELP, ``configure(parser)`` and ``run(args, env) -> exit code`
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, Protocol, cast
 
+from taskdir.cli import parsers
 from taskdir.cli.frame import Env, plain
 from taskdir.errors import TaskdirError, Usage
 
-VERBS = {
-    "init": "make a root",
-    "run": "run the daemon in the foreground",
-    "submit": "submit tasks and other messages",
-    "claim": "take the next task of a queue",
-    "finish": "hand in the output or the error of a claimed task",
-    "note": "add a note to a claimed task, or to the log",
-    "wait": "wait until tasks have ended",
-    "cancel": "end tasks that wait or run",
-    "show": "show a task as a record",
-    "list": "list tasks",
-    "status": "say how the root is doing",
-    "log": "print events",
-    "state": "read and change the shared state",
-    "report": "write the log as one HTML page",
-    "contract": "list, check or add task types",
-    "validate": "check documents before they are used",
-    "check": "compare the directories with the log",
-    "restore": "write a pruned record again",
-    "service": "have systemd, launchd or the Task Scheduler run the daemon",
-    "doctor": "look for trouble in the surroundings",
-    "conformance": "hold another agent or daemon against the protocol",
-    "demo": "show a whole run with several agents",
-}
-"""Every verb and what it does: literal, so that ``taskdir --help`` loads none of them."""
-
 _USAGE = "usage: taskdir [--root DIR] [--json] VERB …\n       taskdir VERB --help\n"
-
-
-class Verb(Protocol):
-    """What each module of this package offers."""
-
-    HELP: str
-
-    def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Add the verb's arguments."""
-
-    def run(self, args: argparse.Namespace, env: Env) -> int:
-        """Do it; returns the exit code."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are errors like all others, so that --json covers them too."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Usage("usage", message, hint=f"`{self.prog} --help`")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,17 +43,11 @@ def _run(words: list[str]) -> int:
     before, name, after = _split(words)
     if name is None:
         return _about_all(before)
-    if name not in VERBS:
+    if name not in parsers.VERBS:
         from taskdir.nearby import nearby
 
-        raise Usage("usage", f"there is no verb {name!a}", hint=nearby(name, [*VERBS]) or "`taskdir --help`")
-    from importlib import import_module
-
-    verb = cast("Verb", import_module(f"taskdir.cli.{name}"))
-    parser = _Parser(prog=f"taskdir {name}", description=verb.HELP, allow_abbrev=False)
-    verb.configure(parser)
-    parser.add_argument("--root", metavar="DIR", help="the root; else $TASKDIR, else the nearest with taskdir.json")
-    parser.add_argument("--json", action="store_true", help="JSON on stdout, errors as JSON on stderr")
+        raise Usage("usage", f"there is no verb {name!a}", hint=nearby(name, [*parsers.VERBS]) or "`taskdir --help`")
+    found, parser = parsers.verb(name)
     command: list[str] = []
     if "--" in after and parser.get_default("command") is not None:  # a verb that runs a program: that is behind --
         cut = after.index("--")
@@ -107,7 +55,7 @@ def _run(words: list[str]) -> int:
     # What stood before the verb is parsed with what stands behind it: both places mean the same.
     args = parser.parse_args([*before, *after])
     args.command = command
-    return verb.run(args, Env(args.root, as_json=args.json))
+    return found.run(args, Env(args.root, as_json=args.json))
 
 
 def _split(words: list[str]) -> tuple[list[str], str | None, list[str]]:
@@ -130,8 +78,8 @@ def _about_all(words: list[str]) -> int:
         raise Usage(
             "usage", "a verb is missing", expected="taskdir [--root DIR] [--json] VERB …", hint="`taskdir --help`"
         )
-    width = max(map(len, VERBS))
-    lines = [f"  {name:{width}}  {about}" for name, about in VERBS.items()]
+    width = max(map(len, parsers.VERBS))
+    lines = [f"  {name:{width}}  {about}" for name, about in parsers.VERBS.items()]
     print(_USAGE + "\nMaildir for agent work: a directory is a task queue.\n\n" + "\n".join(lines))
     return 0
 

@@ -1,0 +1,1 @@
+taskdir completion fish | source
