@@ -9,13 +9,17 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any
 
+from taskdir import gestures
 from taskdir.client import UPDATE_SECONDS, Taskdir
+from taskdir.disk import Disk
 from taskdir.held import VERDICT_SECONDS, Claim
+from taskdir.places import Places
+from taskdir.work import LOOK_SECONDS, Shift, settled, take, tell
 
 
 class AsyncTaskdir:
@@ -63,6 +67,39 @@ class AsyncTaskdir:
         assert found is not None, "resume returns a claim or raises"
         return found
 
+    async def work(
+        self,
+        agent: str,
+        handler: Callable[[AsyncClaim], Awaitable[Any]],
+        queue: str = "default",
+        *,
+        tasks: int | None = None,
+        idle: float | None = None,
+        stop: Callable[[], bool] | None = None,
+        hold: bool = True,
+    ) -> int:
+        """Do one task after the other by ``handler``, as ``client.Taskdir.work``; several may run at once.
+
+        The handler is cancelled when the claim is lost. Cancelling the worker gives back the task in hand.
+        """
+        places, disk, shift = Places(self.root), Disk(), Shift(tasks, idle, stop)
+        while shift.goes_on():
+            claim = await _handed_over(partial(take, places, disk, agent, queue, hold))
+            if claim is None:
+                await asyncio.sleep(shift.rest())
+                continue
+            shift.begin()
+            try:
+                async with claim:
+                    output = await _unless_lost(claim, handler)
+                    if not claim.over:
+                        await claim.finish(output, wait=0)
+            except Exception as error:  # whatever a handler raises is an error result by now
+                tell(agent, claim.path, error)
+                if not settled(claim.path):
+                    raise
+        return shift.done
+
     async def cancel(self, id: str, dependants: bool = False) -> str:
         """Ask for a task to be canceled; returns the id of the message that asks."""
         return await asyncio.to_thread(self._sync.cancel, id, dependants)
@@ -107,6 +144,11 @@ class AsyncClaim:
         self._sync = claim
         self.path, self.task = claim.path, claim.task
         self.id, self.attempt, self.input = claim.id, claim.attempt, claim.input
+
+    @property
+    def over(self) -> bool:
+        """Whether you have finished it or given it back, or know that it is lost."""
+        return self._sync.over
 
     @property
     def lost(self) -> bool:
@@ -180,3 +222,21 @@ async def _handed_over(ask: Callable[[], Claim | None]) -> AsyncClaim | None:
         handover.refuse()
         raise
     return AsyncClaim(handover.claim) if handover.claim is not None else None
+
+
+async def _unless_lost(claim: AsyncClaim, handler: Callable[[AsyncClaim], Awaitable[Any]]) -> Any:
+    """Return what the handler returns; cancel it when the claim is lost, or we are. Raises Missing for the former."""
+    job = asyncio.ensure_future(handler(claim))
+    asked = False
+    try:
+        while not job.done():
+            await asyncio.wait([job], timeout=None if asked else LOOK_SECONDS)
+            if claim.lost and not asked:
+                asked = job.cancel()
+    except asyncio.CancelledError:
+        job.cancel()
+        await asyncio.wait([job])
+        raise
+    if job.cancelled():
+        raise gestures.lost(claim.path)
+    return job.result()

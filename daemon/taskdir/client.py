@@ -86,6 +86,28 @@ class Taskdir:
             raise gestures.lost(path)
         return Claim(path, offer, disk=self._disk, hold=hold)
 
+    def work(
+        self,
+        agent: str,
+        handler: Callable[[Claim], Any],
+        queue: str = "default",
+        *,
+        tasks: int | None = None,
+        idle: float | None = None,
+        stop: Callable[[], bool] | None = None,
+        hold: bool = True,
+    ) -> int:
+        """Do one task after the other by ``handler(claim)``, which returns the output; returns how many were done.
+
+        First it takes up what the agent left unfinished. An exception of the handler hands in an error, to be retried,
+        and goes to the logger ``taskdir``; a handler may also finish the claim, or give it back, by itself. Ends after
+        ``tasks`` tasks, after ``idle`` seconds without one, or once ``stop()``, which is asked before each look, says
+        so; without these, never. Waits for no verdict: an attempt whose result was refused is failed later.
+        """
+        from taskdir.work import Shift, work
+
+        return work(self._places, self._disk, agent, handler, Shift(tasks, idle, stop), queue, hold)
+
     def cancel(self, id: str, dependants: bool = False) -> str:
         """Ask for a task to be canceled, ``dependants``: and all that wait for it; returns the id of the message."""
         return self._say({"kind": "cancel", "task": id} | ({"dependants": True} if dependants else {}))

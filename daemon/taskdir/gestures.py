@@ -7,15 +7,15 @@ empty queue. What the daemon made of it, the verdict, is read from files too.
 from __future__ import annotations
 
 import os
+import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from taskdir import names, roots, strictjson
 from taskdir.disk import Disk
-from taskdir.errors import CannotCreate, Invalid, Missing, Usage
+from taskdir.errors import CannotCreate, Invalid, Missing, Usage, telling
 from taskdir.places import Places
 
 
@@ -29,7 +29,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """There was nothing to claim."""
+    """There was nothing to claim, or the agent is benched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def submit_bytes(places: Places, disk: Disk, data: bytes, id: str) -> None:
     if not names.is_word(id):
         raise bad_word("id", id)
     path = os.path.join(places.inbox, id + names.TASK)
-    with _telling(places.inbox):
+    with telling(places.inbox):
         if not disk.publish_new(path, data, aside=_aside(places.inbox, id)):
             hint = "a message of this id waits to be judged; take an id of your own"
             raise CannotCreate("name-taken", "there is such a message already", path=path, hint=hint)
@@ -83,7 +83,7 @@ def submit_bytes(places: Places, disk: Disk, data: bytes, id: str) -> None:
 def offers(places: Places, queue: str = "default") -> list[str]:
     """Return the names in ready/<queue>/ in the order of work, byte order. Raises Missing for an unknown queue."""
     try:
-        listed = os.listdir(os.path.join(places.ready, queue))
+        listed = _files(os.path.join(places.ready, queue))
     except FileNotFoundError:
         there = roots.queues(places.root)
         if queue.startswith("@") or queue in there:
@@ -98,7 +98,7 @@ def unfinished(places: Places, agent: str) -> list[str]:
     """Return the paths of the claimed files beside which no result lies yet, in byte order."""
     mine = places.join("claimed", agent)
     try:
-        listed = set(os.listdir(mine))
+        listed = set(_files(mine))
     except (FileNotFoundError, NotADirectoryError):
         return []
     split = ((name, names.split_claimed(name)) for name in sorted(listed))
@@ -114,19 +114,16 @@ def claim(
     Lists once; a name that somebody else took leads to the next in byte order, the end of the list to a new one.
     Raises Invalid for bad names, Usage for the queue of another agent, Missing, CannotCreate.
     """
-    if not names.is_word(agent):
-        raise bad_word("agent", agent)
-    if not names.is_queue(queue):
-        raise bad_word("queue", queue)
-    if queue.startswith("@") and queue != f"@{agent}":
-        raise Usage("wrong-queue", f"the queue {queue} is for the agent {queue[1:]} alone", hint="claim from your own")
+    check_names(agent, queue)
     held = unfinished(places, agent)
     if len(held) >= max_claims:
         return Unfinished(held)
     mine = places.join("claimed", agent)
-    with _telling(mine):
+    with telling(mine):
         if not os.path.isdir(mine):
             disk.mkdir(mine)
+        if not os.stat(mine).st_mode & stat.S_IWUSR:
+            return Nothing()  # benched for a while (SPEC section 7.18); root could write all the same
         while listed := offers(places, queue):
             for name in listed:
                 path = os.path.join(mine, name)
@@ -136,6 +133,16 @@ def claim(
                     return Claimed(path, offer)
                 disk.unlink(path)  # torn by a power cut, or taken back already: the daemon offers it again
     return Nothing()
+
+
+def check_names(agent: str, queue: str) -> None:
+    """Raise Invalid for bad names, Usage for the queue of another agent."""
+    if not names.is_word(agent):
+        raise bad_word("agent", agent)
+    if not names.is_queue(queue):
+        raise bad_word("queue", queue)
+    if queue.startswith("@") and queue != f"@{agent}":
+        raise Usage("wrong-queue", f"the queue {queue} is for the agent {queue[1:]} alone", hint="claim from your own")
 
 
 def renew(disk: Disk, path: str) -> bool:
@@ -149,7 +156,7 @@ def note(disk: Disk, path: str, text: str | dict[str, Any]) -> bool:
     if not os.path.lexists(path):
         return False
     line = text.rstrip("\n").encode("utf-8", "replace") + b"\n" if isinstance(text, str) else encode(text)
-    with _telling(path):
+    with telling(path):
         disk.append_text(stem + names.NOTES, line)
     return True
 
@@ -157,16 +164,25 @@ def note(disk: Disk, path: str, text: str | dict[str, Any]) -> bool:
 def finish(disk: Disk, path: str, result: dict[str, Any]) -> bytes:
     """Write the result beside the claimed file, durably; returns its bytes (SPEC section 7.8).
 
+    Raises as ``finish_bytes``, Invalid if it is no JSON.
+    """
+    data = encode(result)
+    finish_bytes(disk, path, data)
+    return data
+
+
+def finish_bytes(disk: Disk, path: str, data: bytes) -> None:
+    """Write a ready-made result beside the claimed file, durably.
+
     Raises Missing when the claimed file is gone: then the task is no longer ours, and nothing is written.
     """
-    data, stem = encode(result), stem_path(path)
+    stem = stem_path(path)
     if not os.path.lexists(path):
         raise lost(path)
     mine = os.path.dirname(path) or "."
-    with _telling(mine):
+    with telling(mine):
         disk.publish(stem + names.RESULT, data, aside=_aside(mine, os.path.basename(stem)), sync=True)
         disk.sync_dir(mine)
-    return data
 
 
 def give_back(disk: Disk, path: str) -> bool:
@@ -255,6 +271,12 @@ def encode(value: object) -> bytes:
         raise Invalid("json-syntax", f"this cannot be written as JSON: {error}") from None
 
 
+def _files(directory: str) -> list[str]:
+    """Return the names of the regular files in a directory; whatever else has the name of an offer is none."""
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+
+
 def _reason(path: str, data: bytes) -> dict[str, Any] | None:
     """Read a reason, unless it is about other bytes: one of an older file may still lie there."""
     reason = roots.read_json(path)
@@ -268,16 +290,3 @@ def _reason(path: str, data: bytes) -> dict[str, Any] | None:
 def _aside(directory: str, stem: str) -> str:
     """Return a dot-name for writing, nobody else's: a crash may have left one, another process may be at it."""
     return os.path.join(directory, f".{stem}.{os.urandom(6).hex()}")
-
-
-@contextmanager
-def _telling(path: str) -> Iterator[None]:
-    """Turn what the file system refuses into errors that say what to do."""
-    try:
-        yield
-    except FileNotFoundError:
-        told = "a directory of the root is missing"
-        raise Missing("no-directory", told, path=path, hint="`taskdir init` makes what is missing") from None
-    except OSError as error:
-        told = f"cannot write here: {os.strerror(error.errno or 0)}"
-        raise CannotCreate("cannot-write", told, path=path) from error

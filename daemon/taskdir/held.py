@@ -25,6 +25,40 @@ LOCK_SECONDS = 1.0
 """How long a claim tries for its lock, which the daemon's probe may hold for a moment."""
 
 
+class Hold:
+    """Keeps the lease of a claimed file fresh until it is closed: by a lock, and by touching the file (SPEC 7.5, 7.6).
+
+    ``lease`` in seconds: a thread touches the file after every third of it, but never makes it again.
+    """
+
+    def __init__(self, disk: Disk, path: str, lease: float, *, lock: bool = True) -> None:
+        import threading
+
+        self.fd: int | None = None
+        """The descriptor that is locked, None if there is none: gone, no locks here, or locked by another process."""
+        self.elsewhere = False
+        """Whether another process has the lock: then it does the work."""
+        if lock:
+            try:
+                self.fd = _lock(path)
+            except BlockingIOError:
+                self.elsewhere = True
+        self._stop, interval = threading.Event(), min(lease / 3, threading.TIMEOUT_MAX)
+
+        def keep() -> None:
+            while not self._stop.wait(interval) and gestures.renew(disk, path):
+                pass
+
+        threading.Thread(target=keep, name=f"taskdir {os.path.basename(path)}", daemon=True).start()
+
+    def close(self) -> None:
+        """Keep it no longer. After the result is written, not before: a lock dropped without one is a failure."""
+        self._stop.set()
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            os.close(fd)
+
+
 class Claim:
     """A task that is yours until it is finished, given back or lost. Use it in a ``with`` block.
 
@@ -43,13 +77,22 @@ class Claim:
         """The attempt: the fencing token for what you do outside."""
         self._disk = disk
         self._open = True
-        self._fd = _lock(path) if hold else None
-        self._stop = self._start_renewing(float(offer.get("lease_seconds", 1800)) / 3)
+        self._hold = Hold(disk, path, lease_of(offer), lock=hold)
 
     @property
     def input(self) -> Any:
         """The task's input."""
         return self.task.get("input")
+
+    @property
+    def over(self) -> bool:
+        """Whether you have finished it or given it back, or know that it is lost."""
+        return not self._open
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process holds it: one of the same agent, or of somebody who resumed it."""
+        return self._hold.elsewhere
 
     @property
     def lost(self) -> bool:
@@ -61,20 +104,25 @@ class Claim:
 
         Raises Invalid when the result was refused: the claim goes on, hand in another; Missing when the claim is lost.
         """
-        self._hand_in({"status": "ok", "output": output}, wait)
+        self._hand_in(gestures.encode({"status": "ok", "output": output}), wait)
+
+    def finish_json(self, output: bytes, *, wait: float = VERDICT_SECONDS) -> None:
+        """Hand in an output that is JSON already, byte for byte. Raises as ``finish``."""
+        self._hand_in(success(output), wait)
 
     def fail(self, message: str, code: str = "error", retry: bool = False, *, wait: float = VERDICT_SECONDS) -> None:
         """Hand in an error, ``retry`` if another attempt may help. Raises as ``finish``."""
-        if not names.is_word(code):
-            raise gestures.bad_word("error code", code)
-        message = message[:8192].encode("utf-8", "replace").decode() or "no message"
-        self._hand_in({"status": "error", "error": {"code": code, "message": message}, "retry": retry}, wait)
+        self._hand_in(gestures.encode(failure(message, code, retry)), wait)
 
     def give_back(self) -> None:
         """Let another agent have it, at once. No failure; nothing happens when the claim is over already."""
         if self._open:
             gestures.give_back(self._disk, self.path)
             self._release()
+
+    def leave(self) -> None:
+        """Let go of it and leave it as it is: without a lock its lease goes on, with one the attempt counts as lost."""
+        self._release()
 
     def note(self, text: str | dict[str, Any]) -> None:
         """Add a note for people and viewers, which renews the lease. Raises Missing when the claim is lost."""
@@ -105,11 +153,11 @@ class Claim:
         finally:
             self._release()
 
-    def _hand_in(self, result: dict[str, Any], wait: float) -> None:
+    def _hand_in(self, data: bytes, wait: float) -> None:
         if not self._open:
             raise Usage("finished", "this claim is over", path=self.path, hint="claim the next task")
         try:
-            data = gestures.finish(self._disk, self.path, result)
+            gestures.finish_bytes(self._disk, self.path, data)
         except Missing:
             self._release()
             raise
@@ -125,31 +173,32 @@ class Claim:
         if verdict.word in ("refused", "late"):
             raise verdict.error()
 
-    def _start_renewing(self, interval: float) -> Any:
-        """Touch the claimed file every ``interval`` seconds, a third of its lease, until the event is set."""
-        import threading
-
-        stop = threading.Event()
-        touch = partial(gestures.renew, self._disk, self.path)
-
-        def keep() -> None:
-            while not stop.wait(min(interval, threading.TIMEOUT_MAX)) and touch():
-                pass
-
-        threading.Thread(target=keep, name=f"taskdir {self.id}", daemon=True).start()
-        return stop
-
     def _release(self) -> None:
-        """End the claim on our side. Only after the result is written: a lock dropped without one is a failure."""
+        """End the claim on our side."""
         self._open = False
-        self._stop.set()
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
+        self._hold.close()
+
+
+def success(output: bytes) -> bytes:
+    """Make the result that has an output which is JSON already; the daemon judges whether it is."""
+    return b'{"status":"ok","output":' + output + b"}\n"
+
+
+def failure(message: str, code: str | None, retry: bool) -> dict[str, Any]:
+    """Make the result that is an error, within the bounds of SPEC section 6.5. Raises Invalid for a bad code."""
+    if code is not None and not names.is_word(code):
+        raise gestures.bad_word("error code", code)
+    told = message[:8192].encode("utf-8", "replace").decode() or "no message"
+    return {"status": "error", "error": {**({"code": code} if code else {}), "message": told}, "retry": retry}
+
+
+def lease_of(offer: dict[str, Any]) -> float:
+    """Return an offer's lease in seconds."""
+    return float(offer.get("lease_seconds", 1800))
 
 
 def _lock(path: str) -> int | None:
-    """Lock a claimed file (SPEC section 7.6); None when it is gone, locked by another or cannot be locked."""
+    """Lock a claimed file; None if it is gone or cannot be locked. Raises BlockingIOError if another process has it."""
     try:
         fd = os.open(path, HERE.read_flags)
     except OSError:
@@ -159,8 +208,10 @@ def _lock(path: str) -> int | None:
         time.sleep(0.005)
     if got:
         return fd
-    os.close(fd)  # another has it for good, or there are no locks here: renewing does
-    return None
+    os.close(fd)
+    if got is False:
+        raise BlockingIOError
+    return None  # no locks here: renewing does
 
 
 def _code_of(error: Exception) -> str:

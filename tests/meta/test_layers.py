@@ -23,8 +23,8 @@ MAP = {
     "knowledge": "settings contracts logread journal register asking lines shelf index known holdings papers observe"
     " acceptance orders records entries window view facts precedence audit compare",
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
-    "running": "roots gestures shared held client aio daemon vscode annotate recognise vet check waiting story overview"
-    " graph service.* service report.* report doctor.* doctor demo.* demo conformance.* conformance",
+    "running": "roots gestures shared held work client aio daemon vscode annotate recognise vet check waiting story"
+    " overview graph service.* service report.* report doctor.* doctor demo.* demo conformance.* conformance",
     "surface": "cli.frame cli.parsers cli.words cli.findings cli.* cli __init__ __main__",  # cli.*: a verb
 }
 LEFT_TOO = {"pure", "knowledge", "running", "surface"}

@@ -258,7 +258,7 @@ class TestClaim:
         first, second, third = (offer(root, seq) for seq in (1, 2, 3))
         asked: list[str] = []
         lists: list[str] = []
-        real = os.listdir
+        real = os.scandir
 
         def hook(operation: str, path: str) -> None:
             if operation == "rename":
@@ -266,11 +266,11 @@ class TestClaim:
                 for taken in (first, second):
                     taken.unlink(missing_ok=True)
 
-        def listdir(path: str) -> list[str]:
+        def scandir(path: str) -> Any:
             lists.append(path)
             return real(path)
 
-        monkeypatch.setattr(os, "listdir", listdir)
+        monkeypatch.setattr(os, "scandir", scandir)
         found = gestures.claim(places, Disk(hook), "me")
         assert isinstance(found, gestures.Claimed)
         assert asked == [first.name, second.name, third.name]
@@ -384,7 +384,8 @@ class TestKeep:
             for _ in range(3):
                 os.utime(claim.path, (0, 0))
                 until(lambda: os.stat(claim.path).st_mtime > 0)
-            (thread,) = (each for each in threading.enumerate() if each.name == "taskdir t1")
+            name = f"taskdir {os.path.basename(claim.path)}"
+            (thread,) = (each for each in threading.enumerate() if each.name == name)
             os.unlink(claim.path)
             thread.join(20)
             assert not thread.is_alive()
@@ -417,8 +418,8 @@ class TestKeep:
         seen: list[tuple[str, bool]] = []
         with claimed(td) as claim:
             assert is_locked(claim.path)
-            assert claim._fd is not None
-            assert not os.get_inheritable(claim._fd)
+            assert claim._hold.fd is not None
+            assert not os.get_inheritable(claim._hold.fd)
             claim._disk = Disk(lambda operation, path: seen.append((operation, is_locked(claim.path))))
             claim.finish({"a": 1})
             assert not is_locked(claim.path)
@@ -436,7 +437,8 @@ class TestKeep:
         monkeypatch.setattr("taskdir.held.LOCK_SECONDS", 0.0)
         offer(root)
         with claimed(td) as first, td.resume(first.path) as second:
-            assert second._fd is None
+            assert second._hold.fd is None
+            assert second.elsewhere
             second.finish(1)
             assert is_locked(first.path)
 
