@@ -10,9 +10,11 @@
 #   taskdir.sh note PATH TEXT                      a line for people; renews the lease    66 gone
 #   taskdir.sh wait ID [SECONDS]                   prints the record's or reason's path   0 done, 1 not, 124 time is up
 #   taskdir.sh hold PATH CMD...                    keeps the lease fresh while CMD runs   CMD's; 66 gone, 75 held
+#   taskdir.sh work AGENT [QUEUE] [--tasks N] [--idle SECONDS] [-- CMD...]
+#       claims and runs CMD for each task, which is its stdin; its stdout is the output. 75 gives back, else it failed
 # Also 2 usage, 66 no root, 73 cannot write. Data goes to stdout, words to stderr. The root is $TASKDIR, else the
 # nearest parent directory that holds taskdir.json. Run it under this name, or source it for the functions td_submit,
-# td_claim, td_keep, td_finish, td_fail, td_give_back, td_note, td_wait and td_hold.
+# td_claim, td_keep, td_finish, td_fail, td_give_back, td_note, td_wait, td_hold and td_work.
 #
 # The design. Where a file lies says what is true; only a link, a rename or an unlink changes that.
 #   submit  inbox/.ID.* is written, then linked to inbox/ID.json. A link never replaces: the first of two wins.
@@ -25,12 +27,15 @@
 #   hold    flock on the claimed file through a descriptor that CMD does not get (`flock FILE` makes a missing FILE).
 #           Let CMD finish or fail before it ends: a lock dropped without a result means "abandoned". Without flock(1)
 #           the lease is renewed after every third of lease_seconds instead.
+#   work    takes up what the agent left unfinished, else claims; holds; runs CMD in the background, so that a Ctrl-C
+#           ends the worker alone, after the task in hand, and a look now and then can end CMD once the task is gone.
 # NAME is P-NNNNNNNNNNNN.ID.ATTEMPT.json, STEM is NAME without .json; whatever else lies there is let be. ROOT is one
 # file system. Each verb is a subshell, `td_x() ( ... )`: nothing leaks into the shell that sources this, and its
 # options, IFS, aliases and locale do no harm. The td__x are parts: they answer in variables, or leave by td__no.
 # shellcheck disable=SC2015,SC2016,SC2020,SC2030,SC2031,SC2059
 
 td__no() { printf 'taskdir: %s\n' "$2" >&2; exit "$1"; } # CODE TEXT: says why and leaves the verb
+td__say() { printf '%s\n' "$1" || td__no 73 'cannot write to stdout'; } # DATA
 td__args() { set +e && [ "$1" -ge "$2" ] && [ "$1" -le "$3" ] || td__no 2 "usage: $4"; } # COUNT LEAST MOST USAGE
 td__word() { # WORD: fit for an id, agent, queue? (not a-z: in some locales that range holds other letters)
     case $1 in '' | [_-]* | *[!abcdefghijklmnopqrstuvwxyz0123456789_-]*) false ;; *) [ "${#1}" -le 64 ] ;; esac
@@ -83,7 +88,7 @@ td_submit() (
     [ -s "$temp" ] || td__no 65 'the message is empty'
     [ ! -e "$id.json" ] && [ ! -L "$id.json" ] || td__no 73 "inbox/$id.json is there already" # ln enters directories
     command ln "$temp" "$id.json" 2>/dev/null || td__no 73 "cannot create inbox/$id.json, or it is there already"
-    printf '%s\n' "$id"
+    td__say "$id"
 )
 td_claim() (
     td__args "$#" 1 2 'claim AGENT [QUEUE]'
@@ -92,18 +97,18 @@ td_claim() (
     case $queue in "@$agent") ;; @*) td__no 2 "queue $queue is for that agent alone" ;; esac
     td__root
     mine=$root/claimed/$agent ready=$root/ready/$queue
-    mkdir -p "$mine" || td__no 73 "cannot make $mine"
+    mkdir -p "$mine" 2>/dev/null || td__no 73 "cannot make $mine"
     unset IFS && set -f
     for name in $(command ls "$mine"); do
         td__offer "$name" && [ -f "$mine/$name" ] && [ ! -e "$mine/$stem.result.json" ] || continue
         busy=y && printf 'taskdir: unfinished, resume or delete it: %s\n' "$mine/$name" >&2
     done
     [ -z "$busy" ] || exit 75
-    [ -w "$mine" ] || td__no 75 "benched for a while: $mine is not writable"
+    case $(command ls -ld "$mine") in d?w*) ;; *) td__no 75 "benched for a while: $mine is read-only" ;; esac
     for name in $(LC_ALL=C command ls "$ready" 2>/dev/null); do
         td__offer "$name" && [ -f "$ready/$name" ] || continue
         if command mv -f "$ready/$name" "$mine/$name" 2>/dev/null; then
-            [ -f "$mine/$name" ] && printf '%s\n' "$mine/$name" && exit 0
+            [ -f "$mine/$name" ] && td__say "$mine/$name" && exit 0
         elif [ -f "$mine/$name" ]; then
             td__no 75 "not sure who claimed it, resume or delete it: $mine/$name"
         elif [ -f "$ready/$name" ]; then stuck=$ready/$name; fi
@@ -134,7 +139,7 @@ td_fail() (
     *) td__no 2 "usage: $usage" ;;
     esac
     [ -n "$message" ] && [ "$message" != --retry ] || td__no 2 "usage: $usage"
-    [ -z "$code" ] || td__word "$code" || td__no 2 "not a code: $code"
+    case $#:$retry in 2: | 3:?*) ;; *) td__word "$code" || td__no 2 "not a code: $code" ;; esac
     td__own "$1"
     message=${code:+\"code\":\"$code\",}\"message\":$(td__json 8192 "$message")
     td__result "{\"status\":\"error\",\"error\":{$message}$retry}"
@@ -156,10 +161,10 @@ td_wait() (
     case ${2-0} in '' | *[!0123456789]* | ??????????*) td__no 2 "not a number of seconds: $2" ;; esac
     td__root
     n=0 && while :; do
-        [ -e "done/$1.json" ] && printf '%s\n' "$root/done/$1.json" && exit 0
-        [ -e "failed/$1.json" ] && printf '%s\n' "$root/failed/$1.json" && exit 1
+        [ -e "done/$1.json" ] && td__say "$root/done/$1.json" && exit 0
+        [ -e "failed/$1.json" ] && td__say "$root/failed/$1.json" && exit 1
         why=rejected/$1.reason.json # void while a message of that name waits in inbox/: look there first
-        [ ! -e "inbox/$1.json" ] && [ -e "$why" ] && printf '%s\n' "$root/$why" && exit 1
+        [ ! -e "inbox/$1.json" ] && [ -e "$why" ] && td__say "$root/$why" && exit 1
         [ "$#" -eq 1 ] || [ "$n" -lt "$2" ] || td__no 124 "$1 is not done after $2 s"
         sleep 1 && n=$((n + 1))
     done
@@ -169,16 +174,19 @@ td__renew() { # PATH: until it is gone, or this shell is. Any "lease_seconds" in
     lease=$(printf '%s\n' "${lease:-30}" | sort -n | head -n 1) && [ "$lease" -ge 3 ] || lease=3
     while sleep "$((lease / 3))" && kill -0 "$$" && td_keep "$1"; do :; done
 }
+td__lock() { # PATH: descriptor 9 holds it. 66 gone, 75 held by another
+    command exec 9<"$1" || return 66
+    tries=0 && until flock -xn 0 <&9; do # the daemon's own look at the lock lasts an instant
+        sleep 1 && tries=$((tries + 1)) && [ "$tries" -lt 5 ] || return 75
+    done
+    [ -f "$1" ] || return 66
+}
 td_hold() (
     td__args "$#" 2 999999 'hold PATH CMD...'
     task=$(td__own "$1" && printf %s "$own") || exit
-    shift && n=0 tries=0
+    shift && n=0
     if command -v flock >/dev/null 2>&1; then
-        command exec 9<"$task" || td__no 66 "gone: $task"
-        until flock -xn 0 <&9; do # the daemon's own look at the lock lasts an instant
-            sleep 1 && tries=$((tries + 1)) && [ "$tries" -lt 5 ] || td__no 75 "another process holds $task"
-        done
-        [ -f "$task" ] || td__no 66 "gone: $task"
+        td__lock "$task" || td__no "$?" "gone, or another process holds it: $task"
         "$@" 9<&- || n=$?
     else
         printf 'taskdir: no flock here, renewing the lease instead\n' >&2
@@ -189,10 +197,74 @@ td_hold() (
     fi
     exit "$n" # were CMD the last command, a shell might turn into it, and the lock would be gone
 )
+td__mine() { # PATH in $mine: unfinished work? Sets $name, $stem, $id
+    td__offer "${1##*/}" && [ -f "$1" ] && [ ! -e "$mine/$stem.result.json" ]
+}
+td__next() { # takes up the unfinished work of $agent in $mine, else claims. Sets $task; fails if there is nothing now
+    for task in "$mine"/*; do
+        td__mine "$task" || continue
+        [ -e "$mine/$stem.refused.json" ] || return 0
+        td_fail "$task" refused 'the result was refused' --retry
+    done
+    code=0 && task=$(td_claim "$agent" "$queue" 2>"$temp") || code=$?
+    case $code in 0) td__offer "${task##*/}" ;; 75) return 1 ;; *) cat "$temp" >&2 && exit "$code" ;; esac
+}
+td__do() { # CMD...: has $task done; without CMD it is the output itself
+    [ "$#" -gt 0 ] || { td_finish "$task" "$task" || :; return; }
+    export TASKDIR_TASK="$task" TASKDIR_ID="${id%.*}" TASKDIR_ATTEMPT="${id##*.}"
+    code=127 again=y
+    "$@" <"$task" >"$temp" 9<&- &
+    job=$!
+    {
+        while { sleep 0.3 2>/dev/null || sleep 1; } && kill -0 "$$" && td_keep "$task"; do :; done
+        kill "$job"
+    } </dev/null >/dev/null 2>&1 9<&- &
+    minder=$!
+    while [ -n "$again" ]; do # a signal to us ends `wait`, and its trap sets $again
+        again='' n=0
+        wait "$job" 2>/dev/null || n=$?
+        [ "$n" -eq 127 ] || code=$n
+    done
+    kill "$minder" 2>/dev/null
+    if [ "$code" -eq 0 ]; then
+        if grep -q '[^[:space:]]' "$temp"; then td_finish "$task" "$temp"; else td_finish "$task"; fi
+    elif [ "$code" -eq 75 ]; then td_give_back "$task"
+    elif [ "$code" -gt 128 ] && [ "$code" -le 192 ]; then
+        td_fail "$task" "signal-$((code - 128))" "$1 ended by signal $((code - 128))" --retry
+    else td_fail "$task" "exit-$code" "$1 ended with exit code $code" --retry; fi
+}
+td_work() (td__work "$@")
+td__work() { # the loop itself: run as a program it gets the signals
+    usage='work AGENT [QUEUE] [--tasks N] [--idle SECONDS] [-- CMD...]' && td__args "$#" 1 999999 "$usage"
+    agent=$1 queue=default left='' idle='' ended='' quiet=0 tick=0.1 second=10 && shift
+    case ${1---} in --*) ;; *) queue=$1 && shift ;; esac
+    while case ${1-}:${2-} in --tasks:?* | --idle:?*) ;; *) false ;; esac do
+        case $2 in *[!0123456789]* | ??????????*) td__no 2 "usage: $usage" ;; esac
+        case $1 in --tasks) left=$2 ;; *) idle=$2 ;; esac
+        shift 2
+    done
+    [ "$#" -eq 0 ] || { [ "$1" = -- ] && [ "$#" -ge 2 ] && shift; } || td__no 2 "usage: $usage"
+    td__word "$agent" && td__word "${queue#@}" || td__no 2 "not the name of an agent or of a queue: $agent $queue"
+    case $queue in @"$agent" | [!@]*) ;; *) td__no 2 "queue $queue is for that agent alone" ;; esac
+    here=$(pwd) && set +fC && td__root && mine=$root/claimed/$agent
+    cd "${TMPDIR:-/tmp}" && td__temp taskdir && temp=$(pwd -P)/$temp && cd "$here" && trap 'ended=y again=y' 2 15
+    mkdir -p "$mine" 2>/dev/null || td__no 73 "cannot make $mine"
+    sleep "$tick" 2>/dev/null || tick=1 second=1
+    while [ -z "$ended" ] && [ "$left" != 0 ]; do
+        if td__next && { ! command -v flock >/dev/null 2>&1 || td__lock "$task"; } && td__mine "$task"; then
+            td__do "$@"
+            quiet=0 && [ -z "$left" ] || left=$((left - 1))
+        elif [ -n "$idle" ] && [ "$quiet" -ge "$((idle * second))" ]; then break
+        else quiet=$((quiet + 1)) && sleep "$tick"; fi
+        command exec 9<&-
+    done
+    exit 0
+}
 case ${0##*/} in taskdir.sh) # run, not sourced
     verb=${1-help} && [ "$#" -eq 0 ] || shift
     case $verb in
     submit | claim | keep | finish | fail | note | wait | hold) "td_$verb" "$@" ;;
+    work) td__work "$@" ;;
     give-back) td_give_back "$@" ;;
     help | -h | --help) sed -n "2,/^# shellcheck/{/^# shellcheck/!s/^# \{0,1\}//p;}" "$0" ;;
     *) td__no 2 "no such verb: $verb (see taskdir.sh help)" ;;

@@ -19,8 +19,6 @@ HERE = Path(__file__).parent
 ADAPTERS = HERE.parents[1] / "adapters"
 SHELL = ADAPTERS / "shell" / "taskdir.sh"
 
-LATER = """live/workers\nwork/drains\nwork/no-command\nwork/surroundings\nwork/ends\nwork/idle\nwork/unfinished-first
-work/refused\nwork/gone\nwork/terminated\nwork/fresh\nwork/race"""
 RENAME = 'command mv -f "$ready/$name" "$mine/$name" 2>/dev/null'
 LINK = 'command ln "$temp" "$id.json" 2>/dev/null'
 LOOK = '[ ! -e "$id.json" ] && [ ! -L "$id.json" ] ||'
@@ -99,11 +97,9 @@ def needs_shell() -> None:
             pytest.skip(f"NOT TESTED: the kit over the shell adapter, since this machine has no {tool}")
 
 
-def test_the_shell_conforms(tmp_path: Path) -> None:
+def test_the_shell_conforms() -> None:
     needs_shell()
-    known = tmp_path / "known-failures"
-    known.write_text("" if "td_work()" in SHELL.read_text() else LATER)
-    conforms(["sh", SHELL], "--expect-fail", known)
+    conforms(["sh", SHELL])
 
 
 @pytest.mark.parametrize("wrong", WRONG)
