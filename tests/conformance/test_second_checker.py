@@ -32,10 +32,7 @@ CHECKS = int(os.environ.get("TASKDIR_CHECKS", "600"))
 SEED = int(os.environ.get("TASKDIR_SEED", "1"))
 LIVES = max(6, CHECKS // 100)
 
-pytestmark = [
-    pytest.mark.skipif(NODE is None, reason="NOT TESTED: the second auditor needs Node 20 or later"),
-    pytest.mark.xdist_group("second-checker"),
-]
+pytestmark = pytest.mark.skipif(NODE is None, reason="NOT TESTED: the second auditor needs Node 20 or later")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -97,6 +94,12 @@ def played(_no_device: None, tmp_path_factory: pytest.TempPathFactory) -> dict[t
         for path in vectors.files("trees")
         for end in ("stopped", "killed")
     }
+
+
+def test_its_own_tests() -> None:
+    done = subprocess.run([str(NODE), "--test", CHECKER.parent], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "# pass 0" not in done.stdout
 
 
 def test_the_kit_for_daemons(tmp_path: Path) -> None:
@@ -166,14 +169,16 @@ PLANTED: dict[str, tuple[str, str, str]] = {
     "state/ may lack entries": ("tree.mjs", "{ code: 'view-missing', place: `state", "{ code: '', place: `state"),
     "capacity is endless": ("tree.mjs", "settings?.resources.get(name) ?? 1", "99"),
 }  # fmt: skip
-FEW = 80
+FEW = 50
+together = pytest.mark.xdist_group("second-checker")  # they share a fixture that takes a while
 
 
 class Shown(NamedTuple):
-    """A root on disk, whether its daemon seems to run, and what we find in it."""
+    """A root on disk, whether its daemon seems to run, what its index tells, and what we find in it."""
 
     root: Path
     live: bool
+    told: dict[str, Any]
     found: Found
 
 
@@ -193,7 +198,7 @@ def shown(
         damage = trees.Damage(made[-1][0])
         for operation in vector["damage"]:
             damage.do(operation)
-    return [Shown(root, live, _ours(root, live)) for root, live in made]
+    return [Shown(root, live, daemon.told(root), _ours(root, live)) for root, live in made]
 
 
 def _ours(root: Path, live: bool) -> Found:
@@ -204,20 +209,22 @@ def _ours(root: Path, live: bool) -> Found:
 def disagreements(command: list[str | Path], shown: list[Shown]) -> Iterator[Path]:
     driver = Driver(*command)
     try:
-        for root, live, found in shown:
+        for root, live, told, found in shown:
             with asking.running(root, live):
-                driver.send(do="check", root=str(root), **daemon.told(root))
+                driver.send(do="check", root=str(root), **told)
                 if asking.findings(driver.receive()) != found:
                     yield root
     finally:
         driver.close()
 
 
+@together
 def test_without_a_fault_they_agree(shown: list[Shown]) -> None:
     assert NODE is not None
     assert list(disagreements([NODE, CHECKER], shown)) == []
 
 
+@together
 @pytest.mark.parametrize(("file", "old", "new"), PLANTED.values(), ids=PLANTED)
 def test_a_fault_of_theirs_is_seen(file: str, old: str, new: str, shown: list[Shown], tmp_path: Path) -> None:
     assert NODE is not None
@@ -230,6 +237,7 @@ def test_a_fault_of_theirs_is_seen(file: str, old: str, new: str, shown: list[Sh
     assert any(disagreements([NODE, path.with_name("check.mjs")], shown)), "no root showed the fault"
 
 
+@together
 def test_a_fault_of_ours_is_seen(shown: list[Shown], monkeypatch: pytest.MonkeyPatch) -> None:
     faults: list[tuple[Any, str, Any]] = [
         (Precedence, "fault", lambda self, event: None),
