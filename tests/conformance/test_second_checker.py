@@ -97,7 +97,8 @@ def played(_no_device: None, tmp_path_factory: pytest.TempPathFactory) -> dict[t
 
 
 def test_its_own_tests() -> None:
-    done = subprocess.run([str(NODE), "--test", CHECKER.parent], capture_output=True, text=True, timeout=60, check=False)
+    command = [str(NODE), "--test", str(CHECKER.parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=99, check=False)
     assert done.returncode == 0, done.stdout
     assert "# pass 0" not in done.stdout
 
