@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
     """Play the cases and tell."""
     if not args.command and not args.list:
         raise Usage("usage", "the program is missing", expected=f"taskdir conformance {args.kit} … -- CMD…")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started ends with us, as at Ctrl-C
     logging.getLogger("taskdir").addHandler(logging.NullHandler())  # our own daemon's warnings are nobody's news here
     kit: Kit = agent if args.kit == "agent" else daemon
     with kit.cases(args.command) as (every, told):

@@ -198,9 +198,9 @@ def refused_result(live: Live) -> None:
 
 def held(live: Live) -> None:
     """hold keeps a claim beyond its lease; CMD hands in the result"""
-    live.send("held", "held", lease_seconds=1)
+    live.send("held", "held", lease_seconds=2)
     task = live.claimed("held", "held")
-    script = 'sleep 2.2; exec "$@"'
+    script = 'sleep 3.2; exec "$@"'
     live.ends(0, "hold", task, "sh", "-c", script, "sh", *live.program.command, "finish", task)
     want("how the attempts ended", ["done"], [one["outcome"] for one in live.record("held")["attempts"]])
 
