@@ -141,6 +141,8 @@ def test_a_listed_case_that_passes_is_not_as_expected(tmp_path: Path) -> None:
         (["daemon"], 2),
         (["agent", "--only", "no/*", "--", "true"], 2),
         (["agent", "--expect-fail", "no-such-file", "--", "true"], 66),
+        (["agent", "--expect-fail", sys.executable, "--", "true"], 65),
+        (["agent", "--jobs", "0", "--", "true"], 2),
         (["daemon", "--", "no-such-program"], 66),
         (["daemon", "--", "true"], 65),
         (["daemon", "--", "cat"], 65),

@@ -7,8 +7,8 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from taskdir.cli.frame import Env, plain
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace, env: Env) -> int:
     """Play the cases and tell."""
     if not args.command and not args.list:
         raise Usage("usage", "the program is missing", expected=f"taskdir conformance {args.kit} … -- CMD…")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started ends with us, as at Ctrl-C
-    logging.getLogger("taskdir").addHandler(logging.NullHandler())  # our own daemon's warnings are nobody's news here
+    if args.jobs is not None and args.jobs < 1:
+        raise Usage("usage", "at least one case is played at a time", expected="--jobs 1 or more")
     kit: Kit = agent if args.kit == "agent" else daemon
-    with kit.cases(args.command) as (every, told):
+    with _quietly(), kit.cases(args.command) as (every, told):
         chosen = cases.chosen(every, args.only)
         if args.list:
             _list(chosen, env)
@@ -70,12 +70,25 @@ def run(args: argparse.Namespace, env: Env) -> int:
     return 0 if whole["ok"] else 1
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Let SIGTERM end what was started, as Ctrl-C does; our own daemon's warnings are nobody's news here."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    log, silence = logging.getLogger("taskdir"), logging.NullHandler()
+    log.addHandler(silence)
+    try:
+        yield
+    finally:
+        log.removeHandler(silence)
+        signal.signal(signal.SIGTERM, before)
+
+
 def _expected(path: str | None, every: list[cases.Case]) -> frozenset[str]:
     if path is None:
         return frozenset()
     if not os.path.isfile(path):
         raise Missing("no-file", "there is no such list", path=path)
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         return cases.expected_failures(file.read(), path, every)
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from taskdir.errors import Invalid, Missing, Usage
+from taskdir.errors import Invalid, Missing, TaskdirError, Usage
 from taskdir.nearby import nearby
 
-_SURPRISES = (OSError, ValueError, LookupError, TypeError, AttributeError)
+_SURPRISES = (TaskdirError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 
 SHOWN = 600
 """Characters of a value that a report repeats."""

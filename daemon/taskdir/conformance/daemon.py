@@ -70,15 +70,16 @@ def tree(subject: Subject, life: Path, case: dict[str, Any], root: Path, *, alon
     with trees.running(root, case.get("daemon", "stopped")):
         said = subject.ask(asked)
     wanted = case.get("log_alone", _about_log(case["findings"])) if alone else case["findings"]
-    expected = sorted((each["code"], each["file"], each.get("line")) for each in wanted)
+    expected = [(each["code"], each["file"], each.get("line")) for each in wanted]
     found = [
         (each["code"], os.path.relpath(os.path.join(root, each["place"]), root), each.get("line"))
         for each in said["findings"]
     ]
     if not any(line for _, _, line in found):
-        expected = sorted((code, file, None) for code, file, _ in expected)
+        expected = [(code, file, None) for code, file, _ in expected]
     broken = {code for code, _, _ in {*expected} ^ {*found}}
-    want("the findings: code, place, line", expected, sorted(found, key=_by_words), min(broken, default=""))
+    expected, found = sorted(expected, key=_by_words), sorted(found, key=_by_words)
+    want("the findings: code, place, line", expected, found, min(broken, default=""))
     if not alone and "pruned" in said:
         want("records that their readers took away", case.get("pruned", said["pruned"]), said["pruned"])
 
