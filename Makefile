@@ -1,8 +1,7 @@
 # One place for the commands; CONTRIBUTING.md explains them. ARGS goes to the tool: make test ARGS="-k lease -x"
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: test torture demo lint clean
-
+.PHONY: test torture demo lint bench soak clean
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 torture: .venv/ready
@@ -11,10 +10,11 @@ torture: .venv/ready
 
 demo: .venv/ready
 	$(BIN)/taskdir demo $(ARGS)
-
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
+bench soak: .venv/ready
+	$(BIN)/python -m bench $@ $(ARGS)
 
 # Installed again only when pyproject.toml changes; the install is editable, so code needs no second one.
 .venv/ready: pyproject.toml
@@ -27,4 +27,4 @@ lint: .venv/ready
 	@$(BIN)/python tests/support/fetch.py && touch $@  # fetched now, so that no test needs a network
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,1 @@
+"""How fast taskdir is, beside its peers: `make bench`, `make soak` (CONTRIBUTING, "Benchmarks")."""

@@ -1,0 +1,128 @@
+"""docs/performance.md, its plots and README's sentence, all made from docs/performance.json and docs/soak.json.
+
+`python -m bench page` writes them again; tests/meta/test_figures.py compares.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import plot, table
+from bench.judge import number
+
+HOUSE = Path(__file__).resolve().parents[1]
+DOCS = HOUSE / "docs"
+RESULT, SOAK = DOCS / "performance.json", DOCS / "soak.json"
+QUOTED = {
+    "beanstalkd -f0": "beanstalkd",
+    "Redis Streams always": "Redis Streams",
+    "PostgreSQL SKIP LOCKED": "PostgreSQL",
+}
+BEGIN, END = "<!-- figures: python -m bench page -->\n", "\n<!-- end of figures -->"
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """Read a result, if it is there."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def sentence(told: dict[str, Any]) -> str:
+    """Return README's sentence: three ratios, and where they come from."""
+    ratios = [f"{number(told['figures'][f'ratio {name}'])} × {words}" for name, words in QUOTED.items()
+              if f"ratio {name}" in told["figures"]]  # fmt: skip
+    said = ", ".join(ratios[:-1]) + (" and " if len(ratios) > 1 else "") + "".join(ratios[-1:])
+    return (
+        f"Measured side by side, every peer syncing each step and two agents at work, taskdir did {said} (`make bench`;"
+        "\nthe whole table, with machine and date: [docs/performance.md](docs/performance.md))."
+    )
+
+
+def markdown(told: dict[str, Any], soak: dict[str, Any] | None) -> str:
+    """Return the page."""
+    parts = [
+        "# Performance\n",
+        "Made by `make bench ARGS=--publish` from [performance.json](performance.json); do not edit it.\n",
+        f"- Date: {told['date']}{' — a **small run** (`QUICK=1`)' if told['quick'] else ''}",
+        f"- Machine: {table.machine_words(told['machine'])}",
+        f"- File system: {told['file_system']}",
+        f"- Contracts: checked both ways, {'with' if told['fast'] else 'without'} the compiled engine (`[fast]`)\n",
+        "A ratio is the median over pairs: a lap of the other, then one of ours, again and again in the same run.",
+        "*Not judged* means that this machine or run cannot show it; it is neither met nor missed.\n",
+        "## Goals\n",
+        _table(table.goal_rows(told)),
+        "![Tasks a second, end to end](performance-peers.svg)\n",
+    ]
+    for title, rows in table.sections(told):
+        parts += [f"## {title}\n", _table(rows)]
+        if title.startswith("(e)"):
+            parts.append("![Rate over tasks waiting](performance-waiting.svg)\n")
+        if title.startswith("(i)"):
+            parts.append("![Rate over agents](performance-agents.svg)\n")
+    parts += [f"Not measured: {what}: {why}\n" for what, why in told["skipped"].items()]
+    parts.append(_soak(soak))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _table(rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def _soak(told: dict[str, Any] | None) -> str:
+    if told is None:
+        return ""
+    rows = [["what", "figure"], *([name, value] for name, value in told["shown"].items())]
+    parts = [
+        "## Soak\n",
+        f"`make soak`, {told['date']}; {told['file_system']}; {table.machine_words(told['machine'])}.\n",
+        f"Verdict: **{told['verdict']}**. {told['words']}\n",
+        _table(rows),
+    ]
+    return "\n".join(parts)
+
+
+def pictures(told: dict[str, Any]) -> dict[str, str]:
+    """Return the plots by file name, as far as their parts ran."""
+    series, made = told["series"], {}
+    if series.get("peers"):
+        title = "Tasks a second, end to end: 1 submitter, 2 agents"
+        made["performance-peers.svg"] = plot.bars(title, series["peers"], "taskdir")
+    if series.get("waiting"):
+        made["performance-waiting.svg"] = plot.curve(
+            "Claimed and completed a second, 2 agents", series["waiting"], "waiting", "tasks waiting"
+        )
+    if series.get("agents"):
+        made["performance-agents.svg"] = plot.curve(
+            "Tasks a second, end to end, by agents", series["agents"], "agents", "agents"
+        )
+    return made
+
+
+def in_readme(text: str, told: dict[str, Any]) -> str:
+    """Return README's text with the sentence between its two marks."""
+    return re.sub(f"(?s)(?<={re.escape(BEGIN)}).*?(?={re.escape(END)})", lambda _: sentence(told), text)
+
+
+def publish() -> None:
+    """Write everything that is made from the results."""
+    told = load(RESULT)
+    if told is None:
+        raise SystemExit("there is no docs/performance.json: make bench ARGS=--publish")
+    (DOCS / "performance.md").write_text(markdown(told, load(SOAK)), encoding="utf-8")
+    for name, text in pictures(told).items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+    readme = HOUSE / "README.md"
+    readme.write_text(in_readme(readme.read_text(encoding="utf-8"), told), encoding="utf-8")
+
+
+def main(argv: list[str]) -> int:
+    """Write, and say so."""
+    if argv:
+        print("usage: python -m bench page", file=sys.stderr)
+        return 2
+    publish()
+    return 0

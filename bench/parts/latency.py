@@ -1,0 +1,121 @@
+"""From submit to claimable, at rest and at half load, and one bad document's verdict. Part (d), second half.
+
+The probe's tasks go to a queue of their own and are given to nobody else. It looks with short naps, not in a busy loop,
+so that it takes nothing from the daemon; a figure is too large by at most one nap, 0.1 ms and what the kernel adds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+from bench import drive
+from bench.parts import spread
+from bench.peers.files import Ours, read, write
+from bench.race import FORK, started
+from bench.sizes import Bench
+
+NAP = 0.0001
+BETWEEN = 0.02
+"""Seconds between two probes, so that each finds the daemon as it is."""
+PATIENCE = 60.0
+
+
+def _until(true: Callable[[], Any], what: str) -> Any:
+    limit = time.monotonic() + PATIENCE
+    while not (found := true()):
+        if time.monotonic() > limit:
+            raise OSError(f"waited in vain for {what}")
+        time.sleep(NAP)
+    return found
+
+
+def claimable(root: str, name: str) -> float:
+    """Submit a task, wait until it can be claimed, finish it; returns the milliseconds until it could be claimed."""
+    ready, mine = f"{root}/ready/probe", f"{root}/claimed/prober"
+    body = json.dumps({"type": "echo", "queue": "probe", "input": {"n": 1}}).encode()
+    start = time.perf_counter()
+    drive.put(root, f"{name}.json", body)
+    offer = _until(lambda: os.listdir(ready), "an offer")[0]
+    took = time.perf_counter() - start
+    os.rename(f"{ready}/{offer}", f"{mine}/{offer}")
+    result = json.loads(read(f"{mine}/{offer}"))["result_file"]
+    write(f"{mine}/{result}", f"{mine}/.r", b'{"status": "ok", "output": {"n": 1}}')
+    _until(lambda: os.path.exists(f"{root}/done/{name}.json"), "a record")
+    return took * 1e3
+
+
+def refused(root: str, name: str) -> float:
+    """Submit a document with an unknown member; returns the milliseconds until its reason can be read."""
+    reason = f"{root}/rejected/{name}.reason.json"
+    start = time.perf_counter()
+    drive.put(root, f"{name}.json", b'{"type": "echo", "inptu": {"n": 1}}')
+    _until(lambda: os.path.exists(reason), "a reason")
+    return (time.perf_counter() - start) * 1e3
+
+
+def _pace(peer: Ours, rate: float, over: Any) -> None:
+    """Submit at a steady rate, as far as the machine lets us."""
+    client, start, number = peer.client(), time.monotonic(), 0
+    while not over.is_set():
+        due = int((time.monotonic() - start) * rate)
+        while number < due:
+            client.put(drive.payload(number))
+            number += 1
+        time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def load(peer: Ours, rate: float) -> Iterator[None]:
+    """Keep a submitter and two agents busy with so many tasks a second."""
+    over = FORK.Event()
+    people = [FORK.Process(target=_pace, args=(peer, rate, over))]
+    people += [FORK.Process(target=peer.consume, args=(lambda body: None, over.is_set)) for _ in range(2)]
+    for each in people:
+        each.start()
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        over.set()
+        for each in people:
+            each.join()
+
+
+def latency(bench: Bench) -> None:
+    """(d): p50, p95 and p99; half load is half of what two agents reached in this run."""
+    probes = bench.sizes.probes
+    half = _half(bench)
+    bench.progress.part("(d) latency", 3 * probes)
+    told: dict[str, Any] = {"half load per s": half}
+    peer = Ours(queues=["probe"])
+    with started(peer, bench.on):
+        os.makedirs(f"{peer.root}/claimed/prober")
+        _until(lambda: os.path.isdir(f"{peer.root}/ready/probe"), "the queue")
+        told["rest"] = _many(bench, lambda number: claimable(peer.root, f"rest-{number}"))
+        told["refusal"] = _many(bench, lambda number: refused(peer.root, f"bad-{number}"))
+        with load(peer, half):
+            told["half load"] = _many(bench, lambda number: claimable(peer.root, f"load-{number}"))
+    for name in ("rest", "half load", "refusal"):
+        bench.figures |= {f"latency {name} {p} ms": value for p, value in told[name].items()}
+    bench.series["latency"] = told
+
+
+def _many(bench: Bench, probe: Callable[[int], float]) -> dict[str, float]:
+    values = []
+    for number in range(bench.sizes.probes):
+        values.append(probe(number))
+        bench.progress.step()
+        time.sleep(BETWEEN)
+    return spread(values)
+
+
+def _half(bench: Bench) -> float:
+    rows = [row for row in bench.series.get("peers", ()) if row["name"] == "taskdir"]
+    rows += [row for row in bench.series.get("few", ()) if row["agents"] == 2]
+    return median([row["rate"] for row in rows]) / 2 if rows else 500.0

@@ -1,0 +1,101 @@
+"""make bench: every part in one run, one table, one JSON file.
+
+    make bench                    everything, under 45 minutes      make bench QUICK=1     a small run, a few minutes
+    make bench ARGS="--parts a,c --fs here --out FILE"              make bench ARGS=--publish   renews docs/, too
+
+As root it measures on an ext4 with a journal, mounted from an image for the run and unmounted at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import page, table
+from bench.ground import ground, machine, stoppable, today
+from bench.install import HOUSE
+from bench.judge import judge
+from bench.parts import backlog, latency, rates, rest, starts
+from bench.progress import Progress
+from bench.sizes import FULL, QUICK, Bench, Sizes
+
+PARTS: tuple[tuple[str, Callable[[Bench], None]], ...] = (
+    ("abc", rates.rivals),
+    ("a", rates.few),
+    ("dh", starts.starts),
+    ("d", latency.latency),
+    ("j", backlog.batches),
+    ("i", rates.many),
+    ("g", rest.rest),
+    ("ef", backlog.waiting),
+    ("f", backlog.history),
+    ("a", rates.beside),
+)
+"""Each with the letters of the questions that it answers, in the order that they run."""
+RESULTS = HOUSE / "bench" / "results"
+
+
+def measure(bench: Bench, letters: str) -> None:
+    """Run the parts that answer one of the letters."""
+    for answers, part in PARTS:
+        if set(answers) & set(letters):
+            part(bench)
+    bench.progress.end()
+
+
+def result(bench: Bench, *, quick: bool, before: dict[str, Any]) -> dict[str, Any]:
+    """Return the document that a run ends in. ``before``: the machine, as it was when the run began."""
+    fast = importlib.util.find_spec("jsonschema_rs") is not None
+    verdicts = judge(bench.figures, disk=bench.ground.judged, fast=fast)
+    return {
+        "date": today(),
+        "quick": quick,
+        "machine": before,
+        "file_system": bench.ground.words,
+        "fast": fast,
+        "goals": [
+            {"part": each.goal.part, "what": each.goal.what, "figure": each.goal.figure, "goal": each.goal.words,
+             "unit": each.goal.unit, "value": each.value, "verdict": each.verdict, "why": each.why}
+            for each in verdicts
+        ],
+        "figures": bench.figures,
+        "series": bench.series,
+        "skipped": bench.skipped,
+    }  # fmt: skip
+
+
+def run(sizes: Sizes, kind: str, under: str, letters: str, *, quick: bool) -> dict[str, Any]:
+    """Measure on a file system of a kind; returns the result."""
+    progress, before = Progress(), machine()
+    with stoppable(), ground(kind, under, progress.say) as where:
+        bench = Bench(where, sizes, under, progress)
+        progress.say(f"on {where.words}")
+        measure(bench, letters)
+        return result(bench, quick=quick, before=before)
+
+
+def main(argv: list[str]) -> int:
+    """Measure, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--quick", action="store_true", default=os.environ.get("QUICK", "") not in ("", "0"))
+    parser.add_argument("--fs", choices=["ext4", "xfs", "tmpfs", "here"], default="ext4")
+    parser.add_argument("--under", default=tempfile.gettempdir(), help="where the image lies, or what is measured")
+    parser.add_argument("--parts", default="a,b,c,d,e,f,g,h,i,j", help="letters, with commas")
+    parser.add_argument("--out", type=Path, default=RESULTS / "latest.json")
+    parser.add_argument("--publish", action="store_true", help="write docs/performance.json, .md, plots, README")
+    args = parser.parse_args(argv)
+    told = run(QUICK if args.quick else FULL, args.fs, args.under, args.parts, quick=args.quick)
+    out = page.RESULT if args.publish else args.out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(table.table(told))
+    if args.publish:
+        page.publish()
+    return 0
