@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import pty
 import re
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from taskdir.cli import parsers
+from taskdir.cli import main, parsers
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "share/man/man1/taskdir.1"
@@ -45,11 +47,10 @@ def need(tool: str) -> str:
 
 
 def taskdir(*words: str) -> str:
-    env = os.environ | {"PYTHONPATH": str(ROOT / "daemon"), "COLUMNS": "40"}
-    done = subprocess.run(
-        [sys.executable, "-m", "taskdir", *words], env=env, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(words) == 0
+    return said.getvalue()
 
 
 @pytest.fixture(scope="module")

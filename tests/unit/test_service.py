@@ -69,14 +69,15 @@ def test_every_root_has_a_service_of_its_own() -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9_.~-]+", service.of("windows").service(made(root))) for root in roots)
 
 
-@pytest.mark.parametrize("root", ODD)
 @pytest.mark.parametrize("scope", ["system", "user"])
-def test_systemd_takes_the_unit(root: str, scope: str, tmp_path: Path) -> None:
-    manager, job = service.of("systemd"), made(root, system=scope == "system")
-    unit = tmp_path / "taskdir@x.service"  # a file's name has its own tests above
-    unit.write_text(manager.text(job), encoding="utf-8")
-    done = analyze(scope, "verify", str(unit), runtime=tmp_path)
+def test_systemd_takes_the_units(scope: str, tmp_path: Path) -> None:
+    units = [tmp_path / f"taskdir@{number}.service" for number, _ in enumerate(ODD)]  # the names have their own tests
+    for unit, root in zip(units, ODD, strict=True):
+        unit.write_text(service.of("systemd").text(made(root, system=scope == "system")), encoding="utf-8")
+    done = analyze(scope, "verify", *map(str, units), runtime=tmp_path)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    units[0].write_text(units[0].read_text().replace("Restart=on-failure", "Restart=perhaps"))
+    assert "perhaps" in analyze(scope, "verify", str(units[0]), runtime=tmp_path).stderr, "the checker checks"
 
 
 def analyze(scope: str, *words: str, runtime: Path) -> subprocess.CompletedProcess[str]:
