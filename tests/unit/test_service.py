@@ -357,6 +357,19 @@ def test_what_systemd_says(tools: Tools, said: Said) -> None:
     assert said("uninstall")["changed"], "a manager that is gone keeps no file from going"
 
 
+def test_an_install_that_the_manager_does_not_take(tools: Tools, said: Said) -> None:
+    tools.answer(**{"daemon-reload": "!Failed to connect to bus: No medium found"})
+    error = said("install", code=69)["error"]
+    assert (error["code"], "the file is written" in error["message"]) == ("no-manager", True)
+    assert os.path.exists(error["file"])
+    tools.answer(enable="!Unit is masked")
+    assert said("install", code=1)["error"]["code"] == "service-failed"
+    tools.answer()
+    tools.asked()
+    assert not said("install")["changed"]
+    assert len(tools.asked()) == 2, "what the manager did not hear is said again"
+
+
 def test_what_the_others_say(tools: Tools, said: Said) -> None:
     said("install", "--manager", "launchd")
     tools.answer(print="gui/501/taskdir.x = {\n\tstate = running\n\tpid = 42\n}")

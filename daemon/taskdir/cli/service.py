@@ -79,8 +79,14 @@ class _Desk:
             raise CannotCreate("edited", message, path=self._path, hint="keep it, or --force to write it anew")
         if there != text:
             self._write(text)
-        for words in self._manager.after_writing(self._job):
-            self._manager.call(words)
+        try:
+            for words in self._manager.after_writing(self._job):
+                self._manager.call(words)
+        except TaskdirError as error:
+            error.path = self._path
+            error.message = f"the file is written, but the manager does not know it yet: {error.message}"
+            error.hint = "`taskdir service install` again once that is mended"
+            raise
         self._tell("install", changed=there != text)
         self._env.say(f"`taskdir service start{' --system' if self._job.system else ''}` starts it now")
         return 0
