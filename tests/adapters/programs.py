@@ -17,10 +17,7 @@ def _script(interpreter: str, name: str, *tools: str) -> Maker:
     def make(factory: pytest.TempPathFactory) -> list[str]:
         for tool in tools:
             needs(tool, f"the adapter {name}")
-        path = ADAPTERS / name
-        if not path.exists() or "work(" not in path.read_text():
-            pytest.skip(f"NOT TESTED: {name}, which is not there or cannot work yet")
-        return [interpreter, str(path)]
+        return [interpreter, str(ADAPTERS / name)]
 
     return make
 

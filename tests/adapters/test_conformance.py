@@ -49,8 +49,18 @@ WRONG: dict[str, tuple[list[tuple[str, str]], list[str], set[tuple[str, str]]]] 
     ),
     "hands in late": (
         [(f"    {STILL_THERE}\n}}\ntd__temp", "}\ntd__temp")],
-        ["finish/*", "live/late"],
-        {("finish/gone", "late"), ("finish/gone-meanwhile", "late"), ("live/late", "late")},
+        ["finish/*", "live/late", "work/gone"],
+        {(case, "late") for case in ("finish/gone", "finish/gone-meanwhile", "live/late", "work/gone")},
+    ),
+    "gives up at the first failure": (
+        [('"$1 ended with exit code $code" --retry', '"$1 ended with exit code $code"')],
+        ["work/ends"],
+        {("work/ends", "")},
+    ),
+    "leaves a refused result as it is": (
+        [('[ -e "$mine/$stem.refused.json" ] || return 0', "return 0")],
+        ["work/refused"],
+        {("work/refused", "refusal-cap")},
     ),
     "writes results in place": (
         [(RESULT, 'printf \'%s\\n\' "$1" >"$stem.result.json"')],
