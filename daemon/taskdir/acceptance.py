@@ -23,7 +23,8 @@ class Unsettled(Exception):
 
 def task(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
     """Return the events of accepting a single task."""
-    _check_dependencies(known, paper, {id: paper.value}, "")
+    if "after" in paper.value:
+        _check_dependencies(known, paper, {id: paper.value}, "")
     return _accept(known, seen, id, paper.value, paper.sha256, "", set())
 
 
@@ -38,7 +39,8 @@ def batch(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
             said = f"another message has the id {member['id']}"
             raise Invalid("id-taken", said, pointer=at, hint="choose a new id")
         members[member["id"]] = member
-    _check_dependencies(known, paper, members, "/messages")
+    if any("after" in member for member in members.values()):
+        _check_dependencies(known, paper, members, "/messages")
     events: list[Event] = [{"event": "batch", "by": id, "sha256": paper.sha256, "count": len(members)}]
     logged: set[str] = set()
     for number, (name, member) in enumerate(members.items()):

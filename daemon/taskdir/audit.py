@@ -127,6 +127,7 @@ class Audit:
         """Apply an event; say what is wrong when it is impossible."""
         try:
             if self._whole:
+                self.index.task(str(event.get("id")))  # at hand: then a second ``accepted`` is noticed at once
                 self.index.add(event)
         except ValueError as error:  # lifecycle.IllegalEvent, or a day that no calendar has
             return str(error)

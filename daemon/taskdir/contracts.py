@@ -116,6 +116,10 @@ class Catalog:
         """Return the types that exist, sorted."""
         return sorted(self._by_type)
 
+    def find(self, sha256: str) -> Contract | None:
+        """Return the contract with this hash if it is at hand."""
+        return self._by_hash.get(sha256)
+
     def bound(self, type: str, sha256: str, document: Any) -> Contract:
         """Return the contract with this hash, compiling ``document`` when it is not at hand."""
         if sha256 not in self._by_hash:

@@ -10,7 +10,7 @@ import os
 import socket
 from typing import Protocol
 
-from taskdir import __version__, filesystem, settings
+from taskdir import __version__, filesystem, settings, textlog
 from taskdir.benches import benches
 from taskdir.claims import claims
 from taskdir.clock import Clock
@@ -125,13 +125,19 @@ class Daemon:
         now = self._clock.now()
         self._make_places()
         self._reload_settings()
-        seen = self._observer.look(now, self.settings)
-        if self._full:
-            seen.messages.clear()  # the disk is full: finishing work goes on, new work waits
-        known = Known(self.index, self.settings, self._catalog, now)
-        events = decide(known, seen, now)
-        if not self._record(events, now):
-            return False
+        with self.index.transaction():
+            seen = self._observer.look(now, self.settings)
+            if self._full:
+                seen.messages.clear()  # the disk is full: finishing work goes on, new work waits
+            known = Known(self.index, self.settings, self._catalog, now)
+            events = decide(known, seen, now)
+            if not self._record(events, now):
+                return False
+        with self.index.transaction():
+            return self._publish(seen, events, now) or bool(events) or seen.more
+
+    def _publish(self, seen: Seen, events: list[Event], now: Now) -> bool:
+        """Make the directories follow, in the order of SPEC section 7; says whether ready/ changed."""
         self._records.note(events)
         self._records.publish(now.seconds)
         self._entries.note(events)
@@ -140,8 +146,7 @@ class Daemon:
         self._entries.heal(seen)
         self._doors.publish(seen)
         woken = self.index.wake(now.seconds)
-        moved = self._window.reconcile(seen, self.settings)
-        return bool(events) or woken or moved or seen.more
+        return self._window.reconcile(seen, self.settings) or woken
 
     def _make_places(self) -> None:
         """Make the directories that are missing, be it that somebody deleted one of them while we run."""
@@ -163,7 +168,7 @@ class Daemon:
         if batch is not None:
             self.index.apply(batch, now.seconds)
             for event in events:
-                _report(event)
+                textlog.tell(event)
         return True
 
     def run(self, hints: Waiter, listener: Listener, *, once: bool = False) -> None:
@@ -285,9 +290,3 @@ def who_runs(places: Places) -> str:
         return f"pid {who['pid']} on {who['host']}, taskdir {who['version']}, since {who['started']}"
     except (OSError, ValueError, KeyError):
         return "nothing about itself"
-
-
-def _report(event: Event) -> None:
-    """Tell the operator's log about an event, one line."""
-    about = {name: event[name] for name in ("id", "attempt", "agent", "by", "file", "code") if name in event}
-    log.info("%s", event["event"], extra={"fields": about})

@@ -39,6 +39,11 @@ def read_regular(path: str, limit: int) -> bytes:
 
     Raises NotRegular, TooLarge, FileNotFoundError, or another OSError.
     """
+    return read_shaped(path, limit)[0]
+
+
+def read_shaped(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    """Read as ``read_regular`` does; returns how the file looked before, too."""
     try:
         fd = os.open(path, HERE.read_flags)
     except OSError as error:
@@ -51,12 +56,13 @@ def read_regular(path: str, limit: int) -> bytes:
             raise NotRegular(kind_of(found.st_mode))
         if found.st_size > limit:
             raise TooLarge(found.st_size)
-        data = os.read(fd, limit + 1)
-        while chunk := os.read(fd, limit + 1 - len(data)):
-            data += chunk
+        data = os.read(fd, found.st_size + 1)
+        if len(data) != found.st_size:  # it is being written, or is more than one read gives
+            while chunk := os.read(fd, limit + 1 - len(data)):
+                data += chunk
         if len(data) > limit:
             raise TooLarge(len(data))
-        return data
+        return data, found
     finally:
         os.close(fd)
 
@@ -253,7 +259,7 @@ class Disk:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all bytes, however many calls it takes."""
-    view = memoryview(data)
+    view = memoryview(data)[os.write(fd, data) :]
     while view:
         view = view[os.write(fd, view) :]
 

@@ -5,8 +5,10 @@ Nothing here checks anything: what comes in was validated before, what goes out 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from taskdir import rules
@@ -77,6 +79,10 @@ class Task:
         """The stem of the current offer: rank, id, attempt."""
         return f"{self.priority}-{self.seq:012d}.{self.id}.{self.attempt}"
 
+    def copy(self) -> Task:
+        """Return another task that is the same."""
+        return Task(*_FIELDS(self))
+
     def backoff(self) -> float:
         """Seconds to wait after the failure that comes next: doubles with each, to at most an hour."""
         if self.backoff_seconds == 0:
@@ -89,11 +95,15 @@ class Task:
         return failures >= self.max_attempts or self.claims >= CLAIMS_PER_ATTEMPT * self.max_attempts
 
 
+_FIELDS = attrgetter(*(field.name for field in fields(Task)))
+
+
 def timestamp(seconds: float) -> str:
     """Write seconds since 1970 as RFC 3339 in UTC with microseconds and Z."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+@lru_cache(64)  # the events of a batch have one time
 def parse_timestamp(text: str) -> float:
     """Read what ``timestamp`` wrote back into seconds since 1970."""
     return datetime.fromisoformat(text).timestamp()

@@ -27,7 +27,7 @@ COLOURS = {
 }
 """How a task stands → fill and border. ``waiting``: queued, some of its dependencies are not done yet."""
 
-_WITH_AFTER = "SELECT id, task FROM bodies WHERE instr(task, '\"after\":') > 0"
+_WITH_AFTER = "SELECT id, task FROM bodies JOIN tasks USING (seq) WHERE instr(task, '\"after\":') > 0"
 _BLOCKERS = 3
 
 

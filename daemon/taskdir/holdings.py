@@ -55,9 +55,9 @@ class Holdings:
                 continue
             known = self._memory.get(slot)
             memory[slot] = known = self._age(slot, known, files, elapsed)
-            if names.TASK in files:
-                self._probe(slot, known, now, scan_seconds)
             has_result = names.RESULT in files
+            if names.TASK in files and not (has_result and known.held_inode is None):
+                self._probe(slot, known, now, scan_seconds)
             seen.holdings[slot] = Holding(
                 stem, names.TASK in files, has_result, known.idle, known.age, known.dropped, notes=known.notes
             )
@@ -159,7 +159,7 @@ class Holdings:
         return False
 
     def _path(self, slot: Slot, suffix: str) -> str:
-        return os.path.join(self._places.claimed, slot.agent, slot.stem + suffix)
+        return f"{self._places.claimed}/{slot.agent}/{slot.stem}{suffix}"
 
 
 def _stem(slot: Slot) -> tuple[names.Stem]:

@@ -48,9 +48,10 @@ def _judge(known: Known, seen: Seen, paper: Paper) -> list[Event]:
     id = paper.name.removesuffix(names.TASK)
     if not names.is_word(id):
         raise Invalid("name-grammar", "the file name is no id", expected="[a-z0-9][a-z0-9_-]{0,63}.json")
-    if known.redriven(paper.sha256) == id or known.message(id) == paper.sha256:
+    taken = known.message(id)
+    if taken is not None and (taken == paper.sha256 or known.redriven(paper.sha256) == id):
         return [{"event": "duplicate", "by": id, "sha256": paper.sha256}]
-    task = known.task(id)
+    task = known.task(id) if taken is not None else None  # a task's id is a message's id
     if task is not None and (event := _redrive(known, task, paper)) is not None:
         return [event]
     if paper.fault is not None:
@@ -62,7 +63,7 @@ def _judge(known: Known, seen: Seen, paper: Paper) -> list[Event]:
         raise Invalid(
             "id-mismatch", "the id is not the file's name", pointer="/id", expected=f"{id!a}, or no id at all"
         )
-    if known.message(id) is not None:
+    if taken is not None:
         raise Invalid("id-taken", "another message has this id, and ids are never used twice", hint="choose a new id")
     return _KINDS[kind](known, seen, paper, id)
 

@@ -33,7 +33,7 @@ class Known:
         self._contracts: set[tuple[str, str]] = set()
         self._versions: dict[str, int] = {}
         self._dependants: dict[str, list[str]] = {}
-        self._live = {task.id: task for task in index.tasks("state = 'claimed'")}
+        self._live = dict(index.live)
 
     def add(self, event: Event) -> None:
         """Give an event its number and time, and know it from now on."""
@@ -42,7 +42,8 @@ class Known:
         self.events.append(full)
         name = full["event"]
         if name == "accepted" or (name in _ABOUT_TASKS and "id" in full):
-            task = lifecycle.fold(self.task(full["id"]), full, self._now.seconds)
+            before = self.task(full["id"]) if name != "accepted" else None
+            task = lifecycle.fold(before, full, self._now.seconds)
             self._tasks[task.id] = task
             if task.state == "claimed":
                 self._live[task.id] = task
@@ -67,7 +68,7 @@ class Known:
 
     def live(self) -> list[Task]:
         """Return the claimed tasks in order of their recording."""
-        return sorted(self._live.values(), key=lambda task: task.since or 0)
+        return list(self._live.values())
 
     def dependants(self, id: str) -> list[Task]:
         """Return every task that waits for a task, directly or not, nearest first."""
@@ -144,13 +145,16 @@ class Known:
 
 def bound_contract(index: Index, catalog: Catalog, task: Task) -> Contract:
     """Return the contract that ``task`` was accepted under, from the catalog or from the log's copy of its text."""
+    if (known := catalog.find(task.contract)) is not None:
+        return known
     document = index.register.contract(task.type, task.contract)
     return catalog.bound(task.type, task.contract, {} if document is None else document)
 
 
 def record_bytes(index: Index, task: Task) -> bytes:
     """Build the bytes of done/<id>.json or failed/<id>.json. The same facts always give the same bytes."""
-    made = documents.record(task, index.body(task.id), index.ended(task.id), index.attempts(task.id))
+    stories = index.stories
+    made = documents.record(task, stories.body(task), stories.ended(task), stories.attempts(task.id))
     return strictjson.pretty(made)
 
 
@@ -160,7 +164,7 @@ def offer_bytes(index: Index, task: Task, output_schema: Any, context_bytes: int
     The same facts always give the same bytes. Outputs of dependencies go into ``context`` up to ``context_bytes``; the
     rest is named by file and hash.
     """
-    body = index.body(task.id)
+    body = index.stories.body(task)
     context: dict[str, Any] = {}
     files: dict[str, dict[str, str]] = {}
     for dep in body.get("after", ()):

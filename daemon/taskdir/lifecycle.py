@@ -8,7 +8,6 @@ A test compares ROWS with the table in SPEC.md.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from taskdir.documents import Event, Task, parse_timestamp
@@ -85,7 +84,9 @@ def fold(task: Task | None, event: Event, now: float) -> Task:
         raise IllegalEvent(f"{name} of {task.id} names attempt {event['attempt']}, current is {task.attempt}")
     if task.state == "claimed" and event.get("agent") != task.agent:
         raise IllegalEvent(f"{name} of {task.id} names {event.get('agent')}, the holder is {task.agent}")
-    return _STEPS[name](replace(task, state=then), event, now)
+    after = task.copy()
+    after.state = then
+    return _STEPS[name](after, event, now)
 
 
 def _claimed(task: Task, event: Event, now: float) -> Task:

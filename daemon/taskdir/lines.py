@@ -36,14 +36,26 @@ class Lines:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._touched: set[str] = set()
         self.capacities: Mapping[str, int] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is known beyond the tables."""
+        self._touched: set[str] = set()
+        self._some: dict[str, bool] = {}
+
+    def _has(self, table: str) -> bool:
+        """Say whether there may be rows in ``waits`` or ``needs``: where nobody waits, no event has to look."""
+        if table not in self._some:
+            self._some[table] = self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None
+        return self._some[table]
 
     def enter(self, task: Task, body: dict[str, Any]) -> None:
         """Take a newly accepted task in: note what it waits for and which resources it names."""
         unmet = [dep for dep in body.get("after", ()) if not self._is_done(dep)]
         self._db.executemany("INSERT INTO waits VALUES(?, ?)", [(dep, task.id) for dep in unmet])
         resources = body.get("resources", ())
+        self._some.clear()
         self._db.executemany("INSERT INTO needs(resource, id) VALUES(?, ?)", [(name, task.id) for name in resources])
         if unmet or resources:
             values = (len(unmet), len(resources), task.id)
@@ -55,7 +67,7 @@ class Lines:
 
     def place(self, task: Task) -> None:
         """Put a task where it belongs in its lines: holding, waiting, or in none."""
-        resources = [row[0] for row in self._db.execute("SELECT resource FROM needs WHERE id = ?", (task.id,))]
+        resources = self.resources(task.id)
         if not resources:
             return
         self._touched.update(resources)
@@ -71,7 +83,7 @@ class Lines:
 
     def release(self, done: str) -> list[str]:
         """Free those who waited for a task that is done; returns the ids that wait for nothing more."""
-        waiting = [row[0] for row in self._db.execute("SELECT id FROM waits WHERE dep = ?", (done,))]
+        waiting = self.dependants(done)
         if not waiting:
             return []
         self._db.execute("DELETE FROM waits WHERE dep = ?", (done,))
@@ -102,7 +114,8 @@ class Lines:
 
     def resources(self, id: str) -> list[str]:
         """Return the resources that a task names, sorted."""
-        return [row[0] for row in self._db.execute("SELECT resource FROM needs WHERE id = ? ORDER BY 1", (id,))]
+        query = "SELECT resource FROM needs WHERE id = ? ORDER BY 1"
+        return [row[0] for row in self._db.execute(query, (id,))] if self._has("needs") else []
 
     def holders(self, resource: str) -> list[str]:
         """Return the tasks that hold a resource, in the order of their names."""
@@ -111,11 +124,13 @@ class Lines:
 
     def unmet(self, id: str) -> list[str]:
         """Return the dependencies that a task still waits for, sorted."""
-        return [row[0] for row in self._db.execute("SELECT dep FROM waits WHERE id = ? ORDER BY 1", (id,))]
+        query = "SELECT dep FROM waits WHERE id = ? ORDER BY 1"
+        return [row[0] for row in self._db.execute(query, (id,))] if self._has("waits") else []
 
     def dependants(self, id: str) -> list[str]:
         """Return the tasks that wait for a task directly, sorted."""
-        return [row[0] for row in self._db.execute("SELECT id FROM waits WHERE dep = ? ORDER BY 1", (id,))]
+        query = "SELECT id FROM waits WHERE dep = ? ORDER BY 1"
+        return [row[0] for row in self._db.execute(query, (id,))] if self._has("waits") else []
 
     def blockers(self, id: str, most: int) -> dict[str, str]:
         """Return up to ``most`` failed and canceled tasks that keep a task waiting, however indirectly: id → state."""

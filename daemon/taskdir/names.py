@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 TASK = ".json"
 RESULT = ".result.json"
@@ -75,6 +76,7 @@ class Stem:
         return f"{self.priority}-{self.seq:012d}.{self.id}.{self.attempt}"
 
 
+@lru_cache(8192)
 def parse_stem(text: str) -> Stem | None:
     """Take a stem apart; None when it is not one."""
     match = _STEM.fullmatch(text)
@@ -83,6 +85,7 @@ def parse_stem(text: str) -> Stem | None:
     return Stem(int(match[1]), int(match[2]), match[3], int(match[4]))
 
 
+@lru_cache(8192)
 def split_claimed(name: str) -> tuple[Stem, str] | None:
     """Take a file name in claimed/<agent>/ apart into stem and suffix (TASK, RESULT, NOTES or REFUSED); else None."""
     for suffix in (RESULT, NOTES, REFUSED, TASK):

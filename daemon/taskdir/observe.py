@@ -39,7 +39,9 @@ class Observer:
         """``published`` and ``entries`` remember offers and state entries: file name → signature as published."""
         self._places, self._index, self._catalog = places, index, catalog
         self._published, self._entries = published, entries
-        self._state_looked = float("-inf")
+        self._state_looked = self._offers_looked = float("-inf")
+        self._busy = False
+        self._inbox: list[str] = []
         self._holdings = Holdings(places)
         self.papers = Papers()
         self._contract_files: dict[str, dict[str, Signature]] = {}
@@ -50,14 +52,17 @@ class Observer:
         seen = Seen(first=self._first)
         self._first = False
         self._look_at_contracts(settings)
+        self._busy = self._busy and now.seconds - self._offers_looked < settings.scan_seconds
         self._look_at_ready(seen)
+        if not self._busy:
+            self._offers_looked = now.seconds
         self._look_at_state(seen, now, settings)
-        live = self._index.tasks("state = 'claimed'")
-        self._holdings.look(seen, live, now.seconds, settings.scan_seconds)
+        self._holdings.look(seen, list(self._index.live.values()), now.seconds, settings.scan_seconds)
         self._read_taken(seen, now, settings)
         self._read_results(seen, now, settings)
         self._read_messages(seen, now, settings)
         self.papers.forget_gone()
+        self._busy = bool(seen.messages or seen.results)
         return seen
 
     def forget_contracts(self) -> None:
@@ -92,19 +97,22 @@ class Observer:
             catalog.put(contracts.compile_contract(word, *last))
 
     def _look_at_ready(self, seen: Seen) -> None:
+        """List the offers; those that we know are looked at one by one when there is time, or once a scan interval."""
         for queue in _list(self._places.ready):
             found: dict[str, Signature] = {}
             directory = os.path.join(self._places.ready, queue)
             for name in _list(directory):
-                if names.is_message_name(name):
-                    shape = signature(os.path.join(directory, name))
-                    if shape is not None:
-                        found[name] = shape
-                        published = self._published.get(name)
-                        if published is None:
-                            seen.strange.append((queue, name))
-                        elif published[:3] != shape[:3]:
-                            seen.changed.add(name)
+                if not names.is_message_name(name):
+                    continue
+                published = self._published.get(name)
+                shape = published if published and self._busy else signature(os.path.join(directory, name))
+                if shape is None:
+                    continue
+                found[name] = shape
+                if published is None:
+                    seen.strange.append((queue, name))
+                elif published[:3] != shape[:3]:
+                    seen.changed.add(name)
             seen.ready[queue] = found
 
     def _look_at_state(self, seen: Seen, now: Now, settings: Settings) -> None:
@@ -153,7 +161,7 @@ class Observer:
             if not holding.has_result:
                 continue
             name = slot.stem + names.RESULT
-            path = os.path.join(self._places.claimed, slot.agent, name)
+            path = f"{self._places.claimed}/{slot.agent}/{name}"
             paper = self.papers.read(
                 path, name, settings.max_result_bytes, now.seconds, settings.settle_seconds, slot
             )  # fmt: skip
@@ -163,13 +171,17 @@ class Observer:
                 seen.results.append(paper)
 
     def _read_messages(self, seen: Seen, now: Now, settings: Settings) -> None:
+        """Read the next messages of the last listing, and list again once it is used up: inbox/ may be long."""
         self.papers.count = 0
-        waiting = sorted((name for name in _list(self._places.inbox) if names.is_message_name(name)), key=os.fsencode)
-        for name in waiting:
+        if not self._inbox:
+            found = filter(names.is_message_name, _list(self._places.inbox))
+            self._inbox = sorted(found, key=os.fsencode, reverse=True)
+        while self._inbox:
             if self.papers.count >= PASS_LIMIT:
                 seen.more = True
                 return
-            path = os.path.join(self._places.inbox, name)
+            name = self._inbox.pop()
+            path = f"{self._places.inbox}/{name}"
             paper = self.papers.read(path, name, settings.max_batch_bytes, now.seconds, settings.settle_seconds)
             if paper is not None:
                 seen.messages.append(paper)

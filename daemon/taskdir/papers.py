@@ -10,7 +10,7 @@ import hashlib
 import os
 
 from taskdir import strictjson
-from taskdir.disk import NotRegular, TooLarge, read_regular
+from taskdir.disk import NotRegular, TooLarge, read_shaped
 from taskdir.errors import Invalid
 from taskdir.seen import Paper, Signature, Slot
 
@@ -50,19 +50,21 @@ class Papers:
 
         ``now`` and ``settle`` in seconds.
         """
-        shape = signature(path)
-        if shape is None or self._stuck.get(path) == shape:
-            return None
         known, since = self._waiting.get(path, (None, now))
-        if known == shape and now - since < settle:
-            return None
-        waits_for_others = self._first_seen.get(path, (None, now))[0] == shape  # what it names may lie behind it
-        self.count += not waits_for_others
-        paper = Paper(path, name, slot=slot, shape=shape)
+        if known is not None or path in self._stuck:
+            shape = signature(path)
+            if shape is None or self._stuck.get(path) == shape or (known == shape and now - since < settle):
+                return None
+        paper = Paper(path, name, slot=slot)
         try:
             _fill(paper, limit)
         except FileNotFoundError:
             return None
+        shape = paper.shape
+        if shape is None:
+            return None
+        waits_for_others = self._first_seen.get(path, (None, now))[0] == shape  # what it names may lie behind it
+        self.count += not waits_for_others
         if paper.special and slot is not None:
             paper.sha256 = NO_BYTES
         if paper.fault is not None and paper.fault.code in _UNFINISHED and known != shape:
@@ -101,21 +103,24 @@ class Papers:
 
 def _fill(paper: Paper, limit: int) -> None:
     try:
-        data = read_regular(paper.path, limit)
+        data, found = read_shaped(paper.path, limit)
     except NotRegular as error:
-        paper.special = True
-        paper.fault = Invalid("not-regular", f"this is a {error.kind}, not a regular file", hint="write a plain file")
-        return
+        fault = Invalid("not-regular", f"this is a {error.kind}, not a regular file", hint="write a plain file")
     except TooLarge as error:
-        paper.special, paper.size = True, error.size
-        paper.fault = Invalid("too-large", f"{error.size} bytes are too many", expected=f"at most {limit} bytes")
-        return
+        paper.size = error.size
+        fault = Invalid("too-large", f"{error.size} bytes are too many", expected=f"at most {limit} bytes")
     except FileNotFoundError:
         raise
     except OSError as error:
-        paper.special = True
-        paper.fault = Invalid("unreadable", f"the daemon cannot read the file: {error.strerror}", hint="chmod a+r")
+        fault = Invalid("unreadable", f"the daemon cannot read the file: {error.strerror}", hint="chmod a+r")
+    else:
+        paper.shape = shape_of(found)
+        _judge(paper, data)
         return
+    paper.special, paper.fault, paper.shape = True, fault, signature(paper.path)
+
+
+def _judge(paper: Paper, data: bytes) -> None:
     paper.size, paper.sha256 = len(data), hashlib.sha256(data).hexdigest()
     try:
         paper.value = strictjson.loads(data)

@@ -35,7 +35,7 @@ class Precedence:
         """Say what is wrong with an event that is well formed; None when nothing is."""
         name = event["event"]
         if name == "claimed":
-            if waiting := self._index.lines.unmet(event["id"]):
+            if waiting := self._index.unmet(event["id"]):
                 return f"claimed of {event['id']} before {', '.join(waiting[:5])} was done"
         elif name == "redriven":
             task = self._index.task(event["id"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 
+from taskdir import names
 from taskdir.disk import Disk, holds
 from taskdir.documents import Task
 from taskdir.index import Index
@@ -29,6 +30,7 @@ class Records:
         self._places, self._disk, self._index = places, disk, index
         self._synced = int(index.meta("records_synced") or 0)
         self.due: set[str] = {task.id for task in index.tasks("final > ? ORDER BY final", (self._synced,))}
+        self._again = set(self.due)
         self._redriven = {row[0] for row in index.rows("SELECT id FROM redrives")}
         self._unsynced: list[str] = []
         self._synced_at = float("-inf")
@@ -67,8 +69,8 @@ class Records:
 
     def _write(self, task: Task) -> None:
         path, data = record_path(self._places, task), record_bytes(self._index, task)
-        if not holds(path, data):
-            self._disk.publish(path, data, aside=os.path.join(self._places.staging, f"{task.id}.record"))
+        if task.id not in self._again or not holds(path, data):  # a life before may have written it
+            self._disk.publish(path, data, aside=f"{self._places.staging}/{task.id}.record")
         self._unsynced.append(path)
 
     def sync(self) -> None:
@@ -86,7 +88,7 @@ class Records:
 
 def record_path(places: Places, task: Task) -> str:
     """Return where a task's record lies once it has ended."""
-    return os.path.join(places.done if task.state == "done" else places.failed, f"{task.id}.json")
+    return f"{places.done if task.state == 'done' else places.failed}/{task.id}{names.TASK}"
 
 
 def restore(places: Places, disk: Disk, index: Index, task: Task) -> str:

@@ -21,21 +21,53 @@ CREATE TABLE contracts(sha256 TEXT, type TEXT, contract TEXT, seq INTEGER, PRIMA
 CREATE INDEX stale ON refusals(stale) WHERE stale = 1;
 """
 
+_TOLD = frozenset({"rejected", "late", "breach", "redriven", "contract"})
+_KEPT = 8192
+"""So many ids that were taken lately are kept at hand."""
+_OVERTAKE = "UPDATE refusals SET stale = 1 WHERE file = ?"
+
 
 class Register:
     """The bookkeeping of what came in."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was gathered and not written."""
+        self._accepted: list[tuple[str, str, int]] = []
+        self._near: dict[str, str] = {}
+        self._used: set[tuple[str, str]] = set()
+        self._refusals: bool | None = None
+
+    def write(self) -> None:
+        """Put the ids that were gathered into the table."""
+        if self._accepted:
+            self._db.executemany("INSERT OR IGNORE INTO messages VALUES(?, ?, ?)", self._accepted)
+            if self._refusals is None:
+                self._refusals = self._db.execute("SELECT 1 FROM refusals LIMIT 1").fetchone() is not None
+            if self._refusals:
+                self._db.executemany(_OVERTAKE, [(f"{id}.json",) for id, _, _ in self._accepted])
+            self._accepted = []
+        if len(self._near) > _KEPT:
+            self._near.clear()
 
     def apply(self, event: Event) -> None:
         """Take over what an event says about messages, refusals and contracts."""
         name = event["event"]
         if name == "accepted":
-            self._take(event["id"], event)
-        elif "by" in event and "sha256" in event:
+            self._accepted.append((event["id"], event["sha256"], event["seq"]))
+            self._near[event["id"]] = event["sha256"]
+            return
+        sent = "by" in event and "sha256" in event
+        if not sent and name not in _TOLD:
+            return
+        self.write()
+        if sent:
             self._take(event["by"], event)
         if name in ("rejected", "late", "breach"):
+            self._refusals = True
             self._db.execute(
                 "INSERT OR REPLACE INTO refusals(file, sha256, reason, seq) VALUES(?, ?, ?, ?)",
                 (event["reason"]["file"], event.get("sha256", ""), strictjson.dumps(event["reason"]), event["seq"]),
@@ -55,12 +87,15 @@ class Register:
 
     def _overtake(self, id: str) -> None:
         """An accepted message makes an earlier refusal under its name stale."""
-        self._db.execute("UPDATE refusals SET stale = 1 WHERE file = ?", (f"{id}.json",))
+        self._db.execute(_OVERTAKE, (f"{id}.json",))
 
     def message(self, id: str) -> str | None:
         """Return the SHA-256 of the message that took an id, None when the id is free."""
-        row = self._db.execute("SELECT sha256 FROM messages WHERE id = ?", (id,)).fetchone()
-        return row[0] if row else None
+        found = self._near.get(id)
+        if found is None:
+            row = self._db.execute("SELECT sha256 FROM messages WHERE id = ?", (id,)).fetchone()
+            found = row[0] if row else None
+        return found
 
     def redriven(self, sha256: str) -> str | None:
         """Return the id of the task that a record with this hash brought back, None when none did."""
@@ -89,8 +124,12 @@ class Register:
 
     def has_contract(self, type: str, sha256: str) -> bool:
         """Say whether a type has used this contract; another type may have used the same text."""
-        query = "SELECT 1 FROM contracts WHERE sha256 = ? AND type = ?"
-        return self._db.execute(query, (sha256, type)).fetchone() is not None
+        if (type, sha256) not in self._used:
+            query = "SELECT 1 FROM contracts WHERE sha256 = ? AND type = ?"
+            if self._db.execute(query, (sha256, type)).fetchone() is None:
+                return False
+            self._used.add((type, sha256))
+        return True
 
     def last_contract(self, type: str) -> tuple[str, Any] | None:
         """Return (hash, contract) that a type used last, None when it never was used."""

@@ -54,40 +54,70 @@ class Shelf:
 
 
 class Standing:
-    """Who lost how many attempts in a row, and who is benched until when (seconds of the daemon's clock)."""
+    """Who lost how many attempts in a row, and who is benched until when (seconds of the daemon's clock).
+
+    There are as many rows as agents that ever lost an attempt: they are all kept at hand.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is at hand and not written."""
+        self._rows: dict[str, tuple[int, float | None]] | None = None
+        self._changed: set[str] = set()
+
+    @property
+    def _all(self) -> dict[str, tuple[int, float | None]]:
+        if self._rows is None:
+            self._rows = {row[0]: row[1:] for row in self._db.execute("SELECT agent, streak, until FROM standing")}
+        return self._rows
+
+    def _set(self, agent: str, streak: int, until: float | None) -> None:
+        self._all[agent] = (streak, until)
+        self._changed.add(agent)
+
+    def write(self) -> None:
+        """Put what changed into the table."""
+        if self._changed:
+            rows = [(agent, *self._all[agent]) for agent in self._changed]
+            self._db.executemany("INSERT OR REPLACE INTO standing VALUES(?, ?, ?)", rows)
+            self._changed.clear()
 
     def apply(self, event: Event, now: float) -> None:
         """Take over the end of a claim, ``benched`` or ``unbenched``; other events change nothing."""
         name, agent = event["event"], event.get("agent")
-        if name == "benched":
-            self._db.execute("UPDATE standing SET until = ? WHERE agent = ?", (now + event["seconds"], agent))
-        elif name == "unbenched":
-            self._db.execute("UPDATE standing SET streak = 0, until = NULL WHERE agent = ?", (agent,))
+        if agent is None:
+            return
+        streak, until = self._all.get(agent, (0, None))
+        if name == "benched" and agent in self._all:
+            self._set(agent, streak, now + event["seconds"])
+        elif name == "unbenched" and agent in self._all:
+            self._set(agent, 0, None)
         elif name == "done":
-            self._db.execute("UPDATE standing SET streak = 0 WHERE agent = ? AND until IS NULL", (agent,))
-        elif agent is not None and (name in FAILURES or event.get("reason") in _SLIPS):
-            query = "INSERT INTO standing VALUES(?, 1, NULL) ON CONFLICT(agent) DO UPDATE SET streak = streak + 1"
-            self._db.execute(query, (agent,))
+            if streak and until is None:
+                self._set(agent, 0, None)
+        elif name in FAILURES or event.get("reason") in _SLIPS:
+            self._set(agent, streak + 1, until)
 
     def streaks(self, length: int) -> list[str]:
         """Return the agents that lost at least ``length`` attempts in a row and are not benched, sorted."""
-        query = "SELECT agent FROM standing WHERE until IS NULL AND streak >= ? ORDER BY agent"
-        return [row[0] for row in self._db.execute(query, (length,))]
+        return sorted(agent for agent, (streak, until) in self._all.items() if until is None and streak >= length)
 
     def benched(self) -> dict[str, float]:
         """Return the benched agents with the daemon time at which each may work again."""
-        return {row[0]: row[1] for row in self._db.execute("SELECT agent, until FROM standing WHERE until IS NOT NULL")}
+        return {agent: until for agent, (_, until) in self._all.items() if until is not None}
 
     def known(self) -> set[str]:
         """Return the agents that ever lost an attempt: only their doors are ever closed or opened."""
-        return {row[0] for row in self._db.execute("SELECT agent FROM standing")}
+        return set(self._all)
 
     def clamp(self, now: float, seconds: float) -> None:
         """After a start: nobody stays benched longer from now than it was to be in all."""
-        self._db.execute("UPDATE standing SET until = MIN(until, ?) WHERE until IS NOT NULL", (now + seconds,))
+        for agent, until in self.benched().items():
+            self._set(agent, self._all[agent][0], min(until, now + seconds))
+        self.write()
 
 
 def _entry(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ _SOURCES = {"agent": _AGENT, "unmet": "nullif(blocked, 0)", "stalled": "nullif(s
 
 _CONDITIONS = {
     "agent": f"{_AGENT} = ?",
-    "after": "EXISTS (SELECT 1 FROM bodies b, json_each(b.task, '$.after') d WHERE b.id = tasks.id AND d.value = ?)",
+    "after": "EXISTS (SELECT 1 FROM bodies b, json_each(b.task, '$.after') d WHERE b.seq = tasks.seq AND d.value = ?)",
 }
 
 _DOWN = """id IN (

@@ -15,7 +15,11 @@ from taskdir.documents import timestamp
 FORMATS = ("text", "json")
 
 TOLD = frozenset({"started", "stopped", "rejected", "refused", "late", "breach", "failed"})
-"""Events that are told unasked; the others only when asked for (-v)."""
+"""Events that are told unasked."""
+
+_ASKED = logging.getLogger("taskdir")
+_UNASKED = logging.getLogger("taskdir.events")
+"""Where the other events go, which are told only when asked for (-v)."""
 
 _LOGGERS = {"taskdir": logging.INFO, "watchdog": logging.CRITICAL}
 """Watchdog complains of events that come while it stops, and of what scanning makes harmless."""
@@ -46,16 +50,19 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-def _is_told(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.INFO or not hasattr(record, "fields") or record.getMessage() in TOLD
+def tell(event: dict[str, Any]) -> None:
+    """Tell the operator about an event, one line."""
+    logger = _ASKED if event["event"] in TOLD else _UNASKED
+    if logger.isEnabledFor(logging.INFO):
+        about = {name: event[name] for name in ("id", "attempt", "agent", "by", "file", "code") if name in event}
+        logger.info("%s", event["event"], extra={"fields": about})
 
 
 def start(form: str = "text", *, all_events: bool = False) -> logging.Handler:
     """Send what taskdir logs to stderr, as ``form`` says; returns the handler, for ``stop``."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _Lines())
-    if not all_events:
-        handler.addFilter(_is_told)
+    _UNASKED.setLevel(logging.NOTSET if all_events else logging.WARNING)
     for name, level in _LOGGERS.items():
         logger = logging.getLogger(name)
         logger.addHandler(handler)

@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 from taskdir import names, strictjson
 from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
@@ -38,24 +38,25 @@ class View:
 
     def publish(self, seen: Seen) -> None:
         """Answer everything that was judged: claims, results, messages, strangers."""
+        claimed = self._places.claimed
         for slot, holding in seen.holdings.items():
-            self._safely(os.path.join(self._places.claimed, *slot), partial(self._clear, slot, holding))
+            self._safely(f"{claimed}/{slot.agent}/{slot.stem}", self._clear, slot, holding)
         for slot, suffixes in seen.leftovers.items():
-            self._safely(os.path.join(self._places.claimed, *slot), partial(self._sweep, slot, suffixes))
+            self._safely(f"{claimed}/{slot.agent}/{slot.stem}", self._sweep, slot, suffixes)
         for paper in seen.results:
-            self._safely(paper.path, partial(self._answer_result, paper))
+            self._safely(paper.path, self._answer_result, paper)
         for file in self._index.register.stale_refusals():
-            self._safely(file, partial(self._drop_reason, file))
+            self._safely(file, self._drop_reason, file)
         for paper in seen.messages:
-            self._safely(paper.path, partial(self._answer_message, paper))
+            self._safely(paper.path, self._answer_message, paper)
         for name in seen.edited:
-            self._safely(name, partial(self._expel, "state", name))
+            self._safely(name, self._expel, "state", name)
         for queue, name in seen.strange:
-            self._safely(name, partial(self._expel, f"ready/{queue}", name))
+            self._safely(name, self._expel, f"ready/{queue}", name)
 
-    def _safely(self, path: str, step: Callable[[], None]) -> None:
+    def _safely(self, path: str, step: Callable[..., None], *about: Any) -> None:
         try:
-            step()
+            step(*about)
         except OSError as error:
             log.warning("%s: cannot be published yet: %s", path, error)
             self._papers.set_stuck(path)
@@ -68,9 +69,8 @@ class View:
         if task is None or (task.state == "queued" and task.stem == slot.stem):  # forged: it was never offered
             self._expel(f"claimed/{slot.agent}", slot.stem + names.TASK)
             return
-        base = os.path.join(self._places.claimed, slot.agent, slot.stem)
         if holding.has_task:
-            self._disk.unlink(base + names.TASK)
+            self._disk.unlink(f"{self._places.claimed}/{slot.agent}/{slot.stem}{names.TASK}")
 
     def _sweep(self, slot: Slot, suffixes: list[str]) -> None:
         """Remove the notes and the refusal that a finished claim left."""
@@ -86,26 +86,32 @@ class View:
         task = self._index.task(stem.id) if stem else None
         if slot is None or stem is None or stem.id in self._due:
             return
-        base = os.path.join(self._places.claimed, slot.agent, slot.stem)
-        refusal = self._index.register.refusal(paper.name)
         if task is None:
             self._move_to_rejected(paper, paper.name, 0)
         elif task.state == "claimed" and _holder(task) == slot:
             if task.judged == paper.sha256 and task.refusal is not None:
+                base = os.path.join(self._places.claimed, slot.agent, slot.stem)
                 self._write(base + names.REFUSED, strictjson.pretty(task.refusal))
                 self._take(paper)
-        elif refusal is not None and refusal[0] == paper.sha256:
-            self._reject(paper, paper.name, refusal[1], refusal[2])
-        elif self._index.judged(task.id, stem.attempt) == paper.sha256:
+        elif self._was_judged(task, stem.attempt, paper.sha256):
             self._take(paper)
+        elif (refusal := self._index.register.refusal(paper.name)) is not None and refusal[0] == paper.sha256:
+            self._reject(paper, paper.name, refusal[1], refusal[2])
+
+    def _was_judged(self, task: Task, attempt: int, sha256: str) -> bool:
+        """Say whether a result with these bytes ended an attempt; the last one is known with the task."""
+        last = task.attempt == attempt and task.judged == sha256
+        return last or self._index.judged(task.id, attempt) == sha256
 
     def _answer_message(self, paper: Paper) -> None:
-        file = names.printable(paper.name)
         id = paper.name.removesuffix(names.TASK)
-        refusal = self._index.register.refusal(file)
+        if self._index.register.message(id) == paper.sha256:
+            self._take(paper)
+            return
+        refusal = self._index.register.refusal(names.printable(paper.name))
         if refusal is not None and refusal[0] == paper.sha256:
             self._reject(paper, paper.name, refusal[1], refusal[2])
-        elif self._index.register.message(id) == paper.sha256 or self._index.register.redriven(paper.sha256) == id:
+        elif self._index.register.redriven(paper.sha256) == id:
             self._take(paper)
 
     def _drop_reason(self, file: str) -> None:
@@ -153,11 +159,12 @@ class View:
 
         Returns its new path when it is the same; None when it is gone, or changed: then it is judged as a new message.
         """
-        if os.path.dirname(paper.path) == self._places.taken or len(os.fsencode(paper.name)) > _LONG:
+        taken = self._places.taken
+        if paper.path.startswith(f"{taken}/") or len(os.fsencode(paper.name)) > _LONG:
             path = paper.path  # so long a name is refused whatever it holds
         else:
             agent = paper.slot.agent if paper.slot else ""
-            path = os.path.join(self._places.taken, f"{next(self._numbers):x}!{agent}!{paper.name}")
+            path = f"{taken}/{next(self._numbers):x}!{agent}!{paper.name}"
             if not self._disk.rename(paper.path, path):
                 return None
         if paper.special:
@@ -167,7 +174,7 @@ class View:
     def hand_back_taken(self) -> None:
         """Put what was taken but never judged back to where it came from, so that a clean stop leaves nothing here."""
         for taken in os.listdir(self._places.taken):
-            self._safely(os.path.join(self._places.taken, taken), partial(self._hand_back, taken))
+            self._safely(os.path.join(self._places.taken, taken), self._hand_back, taken)
 
     def _hand_back(self, taken: str) -> None:
         _, agent, name = taken.split("!", 2) if taken.count("!") >= 2 else ("", "", taken)

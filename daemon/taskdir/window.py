@@ -32,8 +32,9 @@ class Window:
 
     def reconcile(self, seen: Seen, settings: Settings) -> bool:
         """Make ready/ show the first tasks of each queue; says whether anything had to change."""
-        self._make_missing(settings.all_queues(), seen)
-        queues = sorted({*self._index.queues(), *seen.ready})
+        offering = self._index.queues()
+        self._make_missing(sorted({*settings.all_queues(), *offering}), seen)
+        queues = sorted({*offering, *seen.ready})
         wanted = {queue: self._wanted(queue, settings.window) for queue in queues}
         changed, lost = False, set[str]()
         for queue, tasks in wanted.items():
@@ -60,7 +61,7 @@ class Window:
         return changed
 
     def _make_missing(self, queues: list[str], seen: Seen) -> None:
-        """Make the directory of each declared queue that has none."""
+        """Make the directory of each queue that has none."""
         for queue in queues:
             try:
                 if queue not in seen.ready:
@@ -109,9 +110,8 @@ class Window:
     def _publish(self, queue: str, name: str, task: Task) -> bool:
         """Publish one offer; says whether it is there. What cannot be written now is tried again in the next pass."""
         path = self._path(queue, name)
-        aside = os.path.join(self._places.staging, name)
+        aside = f"{self._places.staging}/{name}"
         try:
-            self._make_directory(queue)
             made = self._disk.publish(path, self._offer_bytes(task), aside=aside)
         except OSError as error:
             log.warning("%s: cannot be published yet: %s", path, error)
@@ -132,4 +132,4 @@ class Window:
             self._disk.chmod(self._places.ready, 0o555)
 
     def _path(self, queue: str, name: str) -> str:
-        return os.path.join(self._places.ready, queue, name)
+        return f"{self._places.ready}/{queue}/{name}"

@@ -20,8 +20,8 @@ MAP = {
     "pure": "errors names places nearby patterns lint strictjson jsonc locate rules documents seen lifecycle",
     "ground": "system",  # what differs between operating systems
     "edges": "clock disk lock watch validate filesystem textlog terminal notify",  # one outside thing each
-    "knowledge": "settings contracts logread journal register asking lines shelf index known holdings papers observe"
-    " acceptance orders records entries window view facts precedence audit compare",
+    "knowledge": "settings contracts logread journal register stories asking lines shelf tasks index known holdings"
+    " papers observe acceptance orders records entries window view facts precedence audit compare",
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
     "running": "roots gestures shared held work client aio daemon vscode annotate recognise vet check waiting story"
     " overview graph service.* service report.* report doctor.* doctor demo.* demo conformance.* conformance",
@@ -38,7 +38,7 @@ ONLY_IN = {
     "jsonschema_rs": {"validate"},
     "referencing": {"validate"},
     "rich": {"terminal"},
-    "sqlite3": {"asking", "index", "lines", "register", "shelf", "conformance.trees"},
+    "sqlite3": {"asking", "index", "lines", "register", "shelf", "stories", "tasks", "conformance.trees"},
 }
 PLACE = {name: (row, column) for row, names in enumerate(MAP.values()) for column, name in enumerate(names.split())}
 ROWS = list(MAP)

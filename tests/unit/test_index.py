@@ -139,7 +139,7 @@ def test_a_deleted_index_is_the_same_again(tmp_path: Path) -> None:
     index = live(tmp_path, STORY)
     known, mark = facts(index), index.mark
     tables = {table for table, _ in known}
-    expected = {"tasks", "bodies", "attempts", "messages", "redrives", "refusals", "contracts"}
+    expected = {"tasks", "bodies", "endings", "attempts", "messages", "redrives", "refusals", "contracts"}
     assert tables == expected | {"shelf", "standing", "waits", "needs"}
     index.close()
     os.unlink(index.path)

@@ -280,7 +280,7 @@ def test_a_wrong_line_is_noticed(name: str, right: str, wrong: str, monkeypatch:
 
 def test_a_forgotten_release_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted fault: tasks that wait for nothing more are not put in line."""
-    monkeypatch.setattr(Index, "_release", lambda self, done: self.lines.release(done))
+    monkeypatch.setattr(Index, "_place", lambda self, ids: None)
     with pytest.raises(AssertionError):
         run_state_machine_as_test(Lines, settings=settings(HOUSE, phases=[Phase.generate]))
 

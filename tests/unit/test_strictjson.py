@@ -85,6 +85,20 @@ def test_what_is_written_reads_the_same(value: Any) -> None:
         assert strictjson.loads(data) == value
 
 
+@given(VALUES)
+def test_what_is_written_is_what_the_standard_library_writes(value: Any) -> None:
+    assert strictjson.dumps(value) == json.dumps(value, separators=(",", ":"))
+    assert strictjson.canonical(value).decode() == json.dumps(value, separators=(",", ":"), sort_keys=True)
+    assert strictjson.pretty(value).decode() == json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": object()}])
+def test_what_is_no_json_is_not_written(value: Any) -> None:
+    for write in (strictjson.dumps, strictjson.canonical, strictjson.pretty):
+        with pytest.raises((ValueError, TypeError)):
+            write(value)
+
+
 @given(st.dictionaries(TEXT, SCALARS, min_size=2))
 def test_canonical_bytes_know_no_order(value: dict[str, Any]) -> None:
     assert strictjson.canonical(value) == strictjson.canonical(dict(reversed(value.items())))
@@ -120,3 +134,8 @@ def test_what_is_read_is_what_other_readers_read(text: str) -> None:
     elif outcome(data) == "json-syntax":
         with pytest.raises(json.JSONDecodeError):
             json.loads(data)
+
+
+def test_a_python_without_the_c_encoder_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    assert strictjson._writer(sort=True)({"b": [1.5, None], "a": "é"}) == '{"a":"\\u00e9","b":[1.5,null]}'

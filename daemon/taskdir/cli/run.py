@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace, env: Env) -> int:
         try:
             _handle_signals(daemon, hints.wakeup_fd)
             daemon.open()
+            gc.freeze()  # what is loaded now stays; a pass makes much that goes at once, and hardly a cycle
+            gc.set_threshold(50_000, 20, 20)
             if not args.once and args.log_format == "text":
                 env.say(f"taskdir {__version__} runs in {root} (pid {os.getpid()}); Ctrl-C ends it")
             daemon.run(hints, manager, once=args.once)
