@@ -225,6 +225,8 @@ class Life:
         """Put into inbox/ what is no message, or has no name for one."""
         path = self.root / "inbox" / self.dice.choice([*ODD_NAMES, f"{self._id()}.json"])
         how = self.dice.randrange(6)
+        if os.path.lexists(path):
+            return  # it may be a FIFO of ours that nobody takes away, and to write there would wait for a reader
         if how == 0:
             path.symlink_to("/etc/hostname")
         elif how == 1:
