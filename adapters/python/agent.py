@@ -114,10 +114,10 @@ def note(path: str, said: str) -> None:
         raise gestures.lost(path)
 
 
-def wait(id: str, seconds: str = "") -> int:
+def wait(id: str, seconds: str | None = None) -> int:
     """Print the path of the record or of the reason once it is there."""
     named(id)
-    until = time.monotonic() + number(seconds) if seconds else None
+    until = time.monotonic() + number(seconds) if seconds is not None else None
     places, pause = Places(roots.find()), 0.01
     while True:
         # The reason of an earlier refusal is void while a message of that name waits in inbox/.

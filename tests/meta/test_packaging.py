@@ -107,7 +107,8 @@ def test_wheel(wheel: Path, python: Path, tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"taskdir"}, tops
-    assert {"taskdir/schemas/v1/rules.json", "taskdir/vectors/trees/log.json"} <= {*names}
+    wanted = {"taskdir/schemas/v1/rules.json", "taskdir/vectors/trees/log.json", "taskdir/adapters/node/taskdir.mjs"}
+    assert wanted <= {*names}
     install(python, wheel)
     found = load(python, tmp_path)
     assert inside(found, python)
@@ -126,7 +127,8 @@ def test_wheel_by_way_of_the_sdist(sdist: Path, wheel: Path, python: Path, tmp_p
     wanted = {"README.md", "SPEC.md", "LICENSE", "CHANGELOG.md", "Makefile", "schemas/v1/rules.json",
               "tests/meta/test_packaging.py", "daemon/taskdir/py.typed",
               "share/man/man1/taskdir.1", "examples/container/Containerfile", "docs/service.md",
-              "adapters/c/taskdir.c", "adapters/rust/Cargo.toml"}  # fmt: skip
+              "adapters/c/taskdir.c", "adapters/rust/Cargo.toml",
+              "adapters/node/package.json", "adapters/python/agent.py"}  # fmt: skip
     assert wanted <= held, f"not in the sdist: {wanted - held}"
     run(sys.executable, "-m", "pip", "wheel", *OFFLINE, "-w", tmp_path / "again", sdist)
     again = next((tmp_path / "again").glob("*.whl"))

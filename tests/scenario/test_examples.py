@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,10 @@ class Repository:
 
 def nobody_is_left(path: Path) -> bool:
     """Say whether no process has a path on its command line (where there is /proc; else it cannot tell)."""
-    lines = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()]
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            lines.append(file.read_bytes())
     return not [line for line in lines if os.fsencode(path) in line]
 
 

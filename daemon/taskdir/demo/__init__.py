@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from taskdir import names, roots
 from taskdir.demo.proof import faults
@@ -60,6 +61,13 @@ def perform(plan: Plan, root: str, node: str | None, advance: Callable[[int], No
         return Outcome(len(plan.expected()), list(tell(stage.events)), wrong)
 
 
+def _node_adapter() -> str:
+    """Return the path of the adapter for Node: in the installed package, or in the source tree."""
+    package = Path(_HERE).parent
+    inside = package / "adapters"
+    return str((inside if inside.is_dir() else package.parents[1] / "adapters") / "node" / "taskdir.mjs")
+
+
 def _done(events: list[Event]) -> int:
     return sum(event["event"] == "done" for event in events)
 
@@ -98,7 +106,7 @@ def _murder(stage: Stage, node: str | None) -> tuple[str, str]:
     lie = str(stage.logged("refused", agent=_LIAR)[0]["id"])
     stage.until(lambda: stage.logged("done", agent=_LIAR, id=lie), "the result that is corrected")
     if node:
-        stage.enter(_THIRD, node, os.path.join(_HERE, "worker.mjs"), root, _THIRD, folder)
+        stage.enter(_THIRD, node, os.path.join(_HERE, "worker.mjs"), root, _THIRD, folder, _node_adapter())
     else:
         stage.enter("shell-2", "sh", shell, root, "shell-2", folder)
     _let_the_lock_be_seen(stage, frozen_at)

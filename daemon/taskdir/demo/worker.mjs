@@ -1,14 +1,11 @@
-// A worker in plain Node, without any package: node worker.mjs ROOT AGENT FOLDER
+// A worker in Node, on the adapter for Node: node worker.mjs ROOT AGENT FOLDER ADAPTER
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as rest } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
 
-const [root, agent, folder] = process.argv.slice(2);
-const mine = join(root, "claimed", agent);
-const ready = join(root, "ready", "default");
-const parent = process.ppid;
-mkdirSync(mine, { recursive: true });
+const [root, agent, folder, adapter] = process.argv.slice(2);
+const { Taskdir } = await import(pathToFileURL(adapter)); // else: import { Taskdir } from "taskdir"
 
 const work = {
   count: (data) => ({ lines: data.filter((byte) => byte === 10).length, bytes: data.length }),
@@ -21,28 +18,10 @@ const work = {
   }),
 };
 
-/** Take the first offer by renaming it; undefined when there is none. */
-function claim() {
-  for (const name of readdirSync(ready).sort()) {
-    try {
-      renameSync(join(ready, name), join(mine, name));
-      return join(mine, name);
-    } catch (error) {
-      if (error.code !== "ENOENT") throw error; // somebody was first: take the next one
-    }
-  }
-}
+const parent = process.ppid;
+const gone = new AbortController();
+setInterval(() => process.ppid === parent || gone.abort(), 50).unref();
+process.on("SIGTERM", () => gone.abort());
 
-while (process.ppid === parent) {
-  const path = claim();
-  if (!path) {
-    await rest(50);
-    continue;
-  }
-  const task = JSON.parse(readFileSync(path, "utf8"));
-  const output = work[task.type](readFileSync(join(folder, task.input.path)));
-  const result = join(mine, task.result_file);
-  writeFileSync(join(mine, ".result"), JSON.stringify({ status: "ok", output }));
-  renameSync(join(mine, ".result"), result);
-  while (existsSync(result) || existsSync(path)) await rest(10); // both gone: accepted
-}
+const handler = ({ task }) => work[task.type](readFileSync(join(folder, task.input.path)));
+await new Taskdir(root).work(agent, handler, { signal: gone.signal });

@@ -21,20 +21,10 @@ PATIENCE = 30.0
 
 
 def serve(root: str, agent: str, queue: str, work: Callable[[Claim], Any]) -> None:
-    """Claim, work, hand in, until the process that started us is gone. What ``work`` returns is the output."""
+    """Do tasks until the process that started us is gone. What ``work`` returns is the output."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an open claim is given back on the way out
-    taskdir, parent = Taskdir(root), os.getppid()
-    for path in gestures.unfinished(Places(root), agent):
-        taskdir.resume(path).give_back()  # this agent died in the middle of it, in an earlier run
-    while os.getppid() == parent:
-        claim = taskdir.claim(agent, queue, wait=1)
-        if claim is None:
-            continue
-        try:
-            with claim:  # held by a lock: if we die, the daemon knows at once; an exception becomes an error result
-                claim.finish(work(claim))
-        except (TaskdirError, OSError) as error:
-            print(f"{agent}: {claim.id}: {error}", file=sys.stderr, flush=True)
+    parent = os.getppid()
+    Taskdir(root).work(agent, work, queue, stop=lambda: os.getppid() != parent)
 
 
 def git(repo: str, *words: str) -> bytes:
