@@ -10,8 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskdir import names, roots, strictjson
 from taskdir.disk import Disk
@@ -19,28 +18,24 @@ from taskdir.errors import CannotCreate, Invalid, Missing, Usage, telling
 from taskdir.places import Places
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A task that is ours now: the path of its file, and what the offer says."""
 
     path: str
     offer: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class Nothing:
     """There was nothing to claim, or the agent is benched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
+class Unfinished(NamedTuple):
     """The agent still holds what it has to finish or give back first: the paths of the claimed files."""
 
     paths: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the daemon made of a message or result: accepted, refused, late; or waiting, when it has not judged yet."""
 
     word: str

@@ -7,8 +7,8 @@ order of work, so that ``ls | head -1`` is the next task.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 TASK = ".json"
 RESULT = ".result.json"
@@ -63,8 +63,7 @@ def reason_name(name: str) -> str:
     return name.removesuffix(TASK) + REASON
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Stem:
+class Stem(NamedTuple):
     """The four parts of an offer's name: priority 0-9, acceptance number, task id, attempt (the fencing token)."""
 
     priority: int

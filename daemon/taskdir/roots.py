@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskdir import names, strictjson
 from taskdir.disk import NotRegular, TooLarge, read_regular
@@ -100,8 +99,7 @@ def read_json(path: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a task stands: submitted, queued, claimed, done, failed, canceled, rejected, or unknown; or, of one that is
     waited for, blocked.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from taskdir.cli import main, parsers
+from taskdir.cli import described, main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "share/man/man1/taskdir.1"
@@ -68,7 +68,7 @@ def test_the_page_is_what_the_parsers_say() -> None:
 
 def test_the_page_has_every_verb_and_option() -> None:
     page = PAGE.read_text(encoding="utf-8").replace("\\-", "-")
-    for verb in parsers.described():
+    for verb in described.described():
         section = page.partition(f".SS {verb.name}\n")[2].partition("\n.S")[0]
         lost = [flag for each in verb.options for flag in each.flags if f"\\fB{flag}\\fR" not in section]
         assert set(lost) <= {"-h", "--help", "--root", "--json"}, verb.name

@@ -520,7 +520,7 @@ def test_help_and_the_version_load_no_verb() -> None:
 
 
 def test_the_list_of_verbs_is_that_of_the_files() -> None:
-    shared = {"__init__", "frame", "parsers", "words", "findings"}
+    shared = {"__init__", "frame", "parsers", "described", "words", "findings"}
     assert {path.stem for path in VERBS.glob("*.py")} - shared == {*parsers.VERBS}
 
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 
 from taskdir import __version__
-from taskdir.cli import parsers
+from taskdir.cli import described
+from taskdir.cli.described import Argument, Described
 from taskdir.cli.frame import Env
-from taskdir.cli.parsers import Argument, Described
 
 HELP = """Print a shell's completion of taskdir's own command line. bash: eval "$(taskdir completion bash)" in
 ~/.bashrc; zsh: eval "$(taskdir completion zsh)" in ~/.zshrc, behind compinit; fish: taskdir completion fish | source
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, env: Env) -> int:
     """Print it."""
     script = f"# taskdir {__version__}, for {args.shell}: made by `taskdir completion {args.shell}`\n"
-    script += "\n".join(_SHELLS[args.shell]([*parsers.described()])) + "\n"
+    script += "\n".join(_SHELLS[args.shell]([*described.described()])) + "\n"
     env.out({"shell": args.shell, "script": script} if env.json else script.rstrip("\n"))
     return 0
 

@@ -8,9 +8,9 @@ import textwrap
 from collections.abc import Iterator
 
 from taskdir import __version__
-from taskdir.cli import parsers
+from taskdir.cli import described
+from taskdir.cli.described import Described
 from taskdir.cli.frame import Env
-from taskdir.cli.parsers import Described
 
 HELP = """Print the manual page, for `man -l -` or a packager: share/man/man1/taskdir.1 is this text."""
 
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, env: Env) -> int:
     """Print it."""
-    page = "\n".join(_page([*parsers.described()]))
+    page = "\n".join(_page([*described.described()]))
     env.out({"page": page + "\n"} if env.json else page)
     return 0
 

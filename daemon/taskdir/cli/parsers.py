@@ -1,11 +1,11 @@
-"""The parsers of the verbs: the one source of --help, of shell completion and of the manual page."""
+"""The parsers of the verbs: the one source of --help, and through ``described`` of completion and manual page."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import os
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from taskdir.errors import Usage
 
@@ -60,64 +60,22 @@ class _Parser(argparse.ArgumentParser):
         raise Usage("usage", message, hint=f"`{self.prog} --help`")
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Help as wide as the terminal; argparse, asked for every argument, loads shutil to learn that."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns
+        except (ValueError, OSError):
+            width = 80
+        super().__init__(prog, width=width - 2)
+
+
 def verb(name: str) -> tuple[Verb, argparse.ArgumentParser]:
     """Load a verb and make its parser."""
     found = cast("Verb", import_module(f"taskdir.cli.{name}"))
-    parser = _Parser(prog=f"taskdir {name}", description=found.HELP, allow_abbrev=False)
+    parser = _Parser(prog=f"taskdir {name}", description=found.HELP, allow_abbrev=False, formatter_class=_Formatter)
     found.configure(parser)
     parser.add_argument("--root", metavar="DIR", help="the root; else $TASKDIR, else the nearest with taskdir.json")
     parser.add_argument("--json", action="store_true", help="JSON on stdout, errors as JSON on stderr")
     return found, parser
-
-
-class Argument(NamedTuple):
-    """One argument of a verb. ``flags`` is empty for a positional one, ``value`` None for an option that takes none;
-    ``shown``: how a positional one stands in the usage."""
-
-    flags: tuple[str, ...]
-    value: str | None
-    choices: tuple[str, ...]
-    help: str
-    shown: str
-
-
-class Described(NamedTuple):
-    """A verb as text: name, what it does in a line, the usage, the description and its arguments."""
-
-    name: str
-    about: str
-    usage: str
-    help: str
-    arguments: list[Argument]
-
-    @property
-    def options(self) -> list[Argument]:
-        """Those with flags."""
-        return [each for each in self.arguments if each.flags]
-
-    @property
-    def actions(self) -> tuple[str, ...]:
-        """The choices of its first positional argument."""
-        return next((each.choices for each in self.arguments if not each.flags), ())
-
-
-def described() -> Iterator[Described]:
-    """Yield every verb. Loads them all."""
-    for name, about in VERBS.items():
-        found, parser = verb(name)
-        told = [*_arguments(parser)]
-        words = ["taskdir", name, "[OPTION ...]", *(each.shown for each in told if not each.flags)]
-        words += ["-- CMD ..."] if parser.get_default("command") is not None else []
-        yield Described(name, about, " ".join(words), " ".join(found.HELP.split()), told)
-
-
-def _arguments(parser: argparse.ArgumentParser) -> Iterator[Argument]:
-    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to ask
-        name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
-        choices = tuple(map(str, action.choices or ()))
-        value = None if action.nargs == 0 else "|".join(choices) or name
-        shown = {"?": f"[{value}]", "*": f"[{value} ...]", "+": f"{value} [{value} ...]"}.get(
-            str(action.nargs), value or ""
-        )
-        about = (action.help or "").replace("%%", "%")
-        yield Argument(tuple(action.option_strings), value, choices, about, shown)
