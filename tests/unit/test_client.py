@@ -288,7 +288,7 @@ class TestClaim:
         assert os.path.basename(found.path) == later.name
 
     def test_nothing_is_a_value(self, root: Path, places: Places, td: Taskdir) -> None:
-        assert gestures.claim(places, DISK, "me") == gestures.Nothing()
+        assert isinstance(gestures.claim(places, DISK, "me"), gestures.Nothing)
         assert gestures.claim(places, DISK, "me", "review") == gestures.Nothing()
         assert gestures.claim(places, DISK, "me", "@me") == gestures.Nothing()
         assert td.claim("me", wait=0.01) is None
