@@ -42,6 +42,7 @@ def write_history(root: str, tasks: int) -> int:
     """Write it into a fresh root; returns the number of events. Segments are closed as the daemon closes them."""
     seq, prev, first = 0, "0" * 64, 1
     live = f"{root}/log.jsonl"
+    os.makedirs(f"{root}/log", exist_ok=True)
     with open(f"{root}/contracts/echo.json", encoding="utf-8") as file:
         contract = file.read()
     out = open(live, "wb", buffering=1 << 20)  # noqa: SIM115 - closed segments come and go

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import ground, page, run, table
+from bench import ground, history, page, run, table
 from bench.parts import rates, rest, starts
 from bench.peers.files import BareRename, Floor
 from bench.sizes import Sizes
@@ -32,6 +32,7 @@ def measured(letters: str, under: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     monkeypatch.setattr(rates, "BESIDE", ())
     monkeypatch.setattr(rest, "SETTLE", 0.1)
     monkeypatch.setattr(starts, "AGAIN", 1)
+    monkeypatch.setattr(history, "SEGMENT", 100_000)
     return run.run(TINY, "here", str(under), letters, quick=True)
 
 
