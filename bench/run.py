@@ -12,6 +12,7 @@ import argparse
 import importlib.util
 import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ PARTS: tuple[tuple[str, Callable[[Bench], None]], ...] = (
     ("a", rates.beside),
 )
 """Each with the letters of the questions that it answers, in the order that they run."""
+FAILURES = (OSError, AssertionError, RuntimeError, ValueError, subprocess.SubprocessError)
 RESULTS = HOUSE / "bench" / "results"
 
 
@@ -45,7 +47,10 @@ def measure(bench: Bench, letters: str) -> None:
     """Run the parts that answer one of the letters."""
     for answers, part in PARTS:
         if set(answers) & set(letters):
-            part(bench)
+            try:
+                part(bench)
+            except FAILURES as failure:  # the other parts still have something to say
+                bench.skip(f"part {part.__name__}", f"it failed: {failure!r}")
     bench.progress.end()
 
 

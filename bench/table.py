@@ -111,13 +111,14 @@ def _waiting(series: dict[str, Any]) -> list[list[str]]:
 
 
 def _restarts(series: dict[str, Any]) -> list[list[str]]:
-    rows = [["tasks", "memory, MB", "first offer after a restart, s", "index lost: events", "events/s", "at most, MB"]]
+    heads = "tasks|memory, MB|first offer after a restart, s|index lost: events|replayed/s|offer after, s|at most, MB"
+    rows = [heads.split("|")]
     for name in ("waiting", "history"):
         told = series.get(f"restart {name}")
         if told:
             what = f"{told['tasks']:,} {'waiting' if name == 'waiting' else 'done'}"
-            speeds = [f"{told['events']:,}", number(told["replay per s"]), number(told["most mb"])]
-            rows.append([what, number(told["mb"]), number(told["ready s"]), *speeds])
+            speeds = [number(told[name]) for name in ("replay per s", "offered s", "most mb")]
+            rows.append([what, number(told["mb"]), number(told["ready s"]), f"{told['events']:,}", *speeds])
     return rows
 
 

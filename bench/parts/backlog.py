@@ -78,6 +78,10 @@ def waiting(bench: Bench) -> None:
             for count, each in rates.items()
         ]  # fmt: skip
         _restarts(bench, peers[most], "waiting", most)
+        if most >= MILLION:
+            bench.figures["waiting memory mb"] = max(
+                bench.figures["waiting memory mb"], bench.series["waiting"][-1]["mb"]
+            )
 
 
 def _drain(peer: Ours, tasks: int, number: int) -> float:
@@ -130,7 +134,8 @@ def _restarts(bench: Bench, peer: Ours, name: str, count: int) -> None:
     told["events"] = _last_seq(peer.root)
     seconds = []
     with _probed(peer.root, f"{name}-replay", seconds) as pid:
-        told |= {"replay s": seconds[0], "replay per s": told["events"] / seconds[0], "most mb": memory(pid)["most"]}
+        told |= {"replay s": seconds[0], "replay per s": told["events"] / seconds[0], "offered s": seconds[1]}
+        told["most mb"] = memory(pid)["most"]
     bench.progress.step()
     bench.series[f"restart {name}"] = told
     if count >= MILLION:
@@ -159,7 +164,7 @@ def history(bench: Bench) -> None:
         seconds: list[float] = []
         with _probed(root, "first", seconds) as pid:
             events = count * 3 + 3
-            told = {"replay s": seconds[0], "replay per s": events / seconds[0], "published s": seconds[1]}
+            told = {"replay s": seconds[0], "replay per s": events / seconds[0], "offered s": seconds[1]}
             told |= {"most mb": memory(pid)["most"]}
         bench.progress.step()
         ready = []

@@ -39,7 +39,7 @@ def rivals(bench: Bench) -> None:
                 try:
                     theirs, version = one(peer, bench.on, bench.sizes.tasks)
                     mine, said = one(Ours(), bench.on, bench.sizes.tasks)
-                except Skip as missing:
+                except (Skip, OSError) as missing:
                     bench.skip(peer.name, str(missing))
                 else:
                     ours.append(mine)

@@ -13,7 +13,7 @@ import pytest
 from bench import ground, history, page, run, table
 from bench.parts import rates, rest, starts
 from bench.peers.files import BareRename, Floor
-from bench.sizes import Sizes
+from bench.sizes import Bench, Sizes
 
 TINY = Sizes(20, 1, 2, 1, (20, 60), 10, 300, 0.1, (1, 2), 50)
 LETTERS = {
@@ -40,6 +40,7 @@ def measured(letters: str, under: Path, monkeypatch: pytest.MonkeyPatch) -> dict
 def test_a_part_leaves_its_figures(letters: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = json.loads(json.dumps(measured(letters, tmp_path, monkeypatch)))
     assert set(told["series"]) == LETTERS[letters]
+    assert not told["skipped"]
     assert list(tmp_path.iterdir()) == [], "something was left behind"
     assert {each["verdict"] for each in told["goals"] if each["part"] in "abdefij"} == {"not judged"}
     assert "no file system of our own" in told["file_system"]
@@ -51,6 +52,20 @@ def test_a_part_leaves_its_figures(letters: str, tmp_path: Path, monkeypatch: py
     assert all(title in written for title, _ in table.sections(told))
     for svg in page.pictures(told).values():
         assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_a_part_that_fails_is_told_and_ends_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(bench: Bench) -> None:
+        raise OSError("planted")
+
+    def works(bench: Bench) -> None:
+        bench.series["worked"] = True
+
+    monkeypatch.setattr(run, "PARTS", (("a", fails), ("b", works)))
+    told = measured("ab", tmp_path, monkeypatch)
+    assert told["series"] == {"worked": True}
+    assert "planted" in table.table(told)
+    assert "planted" in page.markdown(told, None)
 
 
 def test_a_file_system_of_its_own_is_always_unmounted(tmp_path: Path) -> None:
