@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 // A second auditor of taskdir roots, written from SPEC.md alone. Changes nothing.
 //
-//   node check.mjs [--json] [--published SEQ] ROOT…     0 all is well · 1 findings · 2 usage · 66 no root
+//   node check.mjs [--json] [--published SEQ] [--checkpoint FILE] ROOT…
+//                                                        0 all is well · 1 findings · 2 usage · 65 bad FILE · 66 no root
 //   node check.mjs                                       requests on stdin, answers on stdout (CONTRACT.md, section 2)
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
+import { Witness, readCheckpoints } from './checkpoints.mjs';
 import { parse } from './json.mjs';
 import { batches, firstSeq, segments, trusted } from './log.mjs';
 import { Replay } from './replay.mjs';
@@ -37,6 +39,7 @@ export function checkRoot(root, about = {}, pause = () => {}) {
     asleep: new Set(about.asleep ?? []),
     contextBytes: settings?.contextBytes ?? defaultOf('context_bytes'),
     settings,
+    checkpoints: about.checkpoints,
     live: isLive(root),
   };
   const first = once(root, all);
@@ -49,9 +52,11 @@ export function checkRoot(root, about = {}, pause = () => {}) {
 const name = ({ code, place, line }) => JSON.stringify([code, place, line]);
 
 function once(root, about) {
-  const [replay, damage] = read(segments(root), new Replay());
+  const witness = new Witness(about.checkpoints);
+  const [replay, damage] = read(segments(root), new Replay(), witness);
   const findings = [...replay.findings];
   if (damage && !damage.isTorn) findings.push(damage);
+  findings.push(...witness.findings(join(root, 'log.jsonl')));
   if (!findings.some(isError)) {
     findings.push(...replay.books(), ...compare(replay, look(root), about));
     if (damage?.isTorn) findings.push(damage);
@@ -60,23 +65,26 @@ function once(root, about) {
 }
 
 // Check the files of a log without their root.
-export function checkLog(paths) {
+export function checkLog(paths, checkpoints) {
   const missing = paths.find((path) => !existsSync(path));
   if (missing !== undefined) throw new Error(`${missing}: there is no such file`);
   const files = paths.map((path) => ({ first: firstSeq(path), path }));
   files.sort((one, other) => (one.first || Infinity) - (other.first || Infinity) || (one.path < other.path ? -1 : 1));
   const start = trusted(files[0]);
-  const [replay, damage] = read(files, new Replay(start === undefined), start);
+  const witness = new Witness(checkpoints);
+  const [replay, damage] = read(files, new Replay(start === undefined), witness, start);
   const findings = [...replay.findings, ...(damage ? [damage] : [])];
-  return findings.length === 0 && start === undefined ? replay.books() : findings;
+  if (findings.length === 0 && start === undefined) findings.push(...replay.books());
+  return [...findings, ...witness.findings(files.at(-1).path)];
 }
 
-function read(files, replay, start) {
+function read(files, replay, witness, start) {
   const reader = batches(files, start);
   for (;;) {
     const { value, done } = reader.next();
     if (done) return [replay, value && { code: value.code, place: value.path, line: value.line, isTorn: value.isTorn }];
     replay.take(value);
+    witness.see(value);
   }
 }
 
@@ -112,10 +120,11 @@ function isLive(root) {
 }
 
 function answer(request) {
-  if (request.do === 'hello') return { name: 'taskdir checker (Node)', version: '1', offers: ['check', 'check-log'] };
+  const offers = ['check', 'check-log', 'checkpoint'];
+  if (request.do === 'hello') return { name: 'taskdir checker (Node)', version: '1', offers };
   const shown = (found) => ({ findings: found.map(({ code, place, line }) => ({ code, place, line })) });
   if (request.do === 'check') return shown(checkRoot(request.root, request));
-  if (request.do === 'check-log') return shown(checkLog(request.files));
+  if (request.do === 'check-log') return shown(checkLog(request.files, request.checkpoints));
   return { error: `${request.do} is not offered` };
 }
 
@@ -135,9 +144,16 @@ async function serve() {
 function main(args) {
   const isJson = args[0] === '--json' && Boolean(args.shift());
   const about = args[0] === '--published' ? { published: Number(args.splice(0, 2)[1]) } : {};
+  const kept = args[0] === '--checkpoint' ? args.splice(0, 2)[1] : undefined;
   if (args.length === 0 || args.some((arg) => arg.startsWith('-')) || Number.isNaN(about.published)) {
-    process.stderr.write('usage: check.mjs [--json] [--published SEQ] ROOT…\n');
+    process.stderr.write('usage: check.mjs [--json] [--published SEQ] [--checkpoint FILE] ROOT…\n');
     return 2;
+  }
+  try {
+    if (kept !== undefined) about.checkpoints = readCheckpoints(readFileSync(kept));
+  } catch (error) {
+    process.stderr.write(`${kept}: ${error.message}\n`);
+    return 65;
   }
   const missing = args.find((root) => !existsSync(join(root, 'taskdir.json')));
   if (missing !== undefined) {

@@ -116,7 +116,7 @@ function readLine(line) {
   }
 }
 
-// Yield each whole batch as {events: [{event, line}], path}; returns the finding that ended the reading, or null.
+// Yield each whole batch as {events: [{event, line, hash}], path}; returns the finding that ended the reading, or null.
 // `start` is {seq, prev}: what comes before the first file, taken on trust.
 export function* batches(files, start = { seq: 0, prev: GENESIS }) {
   let { seq, prev } = start;
@@ -134,8 +134,8 @@ export function* batches(files, start = { seq: 0, prev: GENESIS }) {
       if (code !== null) {
         return damage(code, path, number, isLive && torn(files, path, number - pending.length, seq + 1, pending, code));
       }
-      pending.push({ event, line: number });
       prev = sha256(line.subarray(0, -1));
+      pending.push({ event, line: number, hash: prev });
       seq += 1;
       if (event.has('end')) {
         yield { events: pending, path };

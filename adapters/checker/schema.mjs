@@ -88,7 +88,9 @@ function isType(value, type, digits) {
 const EVENT = read('event');
 EVENT.digits = true;
 const SETTINGS = read('settings');
+const CHECKPOINT = read('checkpoint');
 
 export const isEvent = (value) => meets(value, EVENT);
 export const isSettings = (value) => meets(value, SETTINGS);
+export const isCheckpoint = (value) => meets(value, CHECKPOINT);
 export const defaultOf = (setting) => amount(SETTINGS.get('properties').get(setting).get('default'));

@@ -7,15 +7,16 @@ one scan later, has it too.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from taskdir import compare, facts, logread, names
+from taskdir import chain, compare, facts, logread, names
 from taskdir.audit import Audit, Finding, damage_finding
+from taskdir.checkpoint import Checkpoint, Witness
 from taskdir.errors import Missing
 from taskdir.facts import Progress
 from taskdir.index import Index, open_for_reading
-from taskdir.logread import Follower, Mark, Reader
+from taskdir.logread import Batch, Follower, Mark, Reader
 from taskdir.places import Places
 
 INDEX = ".taskdir/index.sqlite"
@@ -25,7 +26,8 @@ INDEX = ".taskdir/index.sqlite"
 class Report:
     """What came out: findings, remarks for people, and how much was read; ``pruned`` records were taken by readers.
 
-    ``held``: resource → the most tasks that held it at once, from the log alone.
+    ``held``: resource → the most tasks that held it at once, from the log alone. ``level``: what was looked at, the
+    ``chain`` of a log, its ``events`` too, or the ``root``. ``checkpoints``: how many it was held against.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -35,6 +37,8 @@ class Report:
     records: int = 0
     pruned: int = 0
     held: dict[str, int] = field(default_factory=dict)
+    level: str = "root"
+    checkpoints: int = 0
 
     @property
     def failed(self) -> bool:
@@ -42,22 +46,38 @@ class Report:
         return any(finding.level == "error" for finding in self.findings)
 
 
-def check_files(paths: list[str], progress: Progress) -> Report:
-    """Check log segments by themselves, wherever they lie. What comes before the first of them is taken on trust."""
+def check_files(
+    paths: list[str], progress: Progress, checkpoints: Sequence[Checkpoint] = (), *, deep: bool = True
+) -> Report:
+    """Check log segments by themselves, wherever they lie. What comes before the first of them is taken on trust.
+
+    ``deep``: judge each event too; else only that the lines are whole and sealed one to the next.
+    """
     missing = [path for path in paths if not os.path.exists(path)]
     if missing:
         raise Missing("no-file", "there is no such log file", path=missing[0])
     files = sorted((logread.first_seq(path) if logread.unpacks(path) else 0, path) for path in paths)
     files = [one for one in files if one[0]] + [one for one in files if not one[0]]
     start = logread.mark_before(files[:1], files[0][0])
+    witness = Witness(checkpoints)
+    report = (_check_events if deep else _check_chain)(files, start, witness, progress)
+    report.events -= start.seq
+    if start.seq:
+        report.remarks.append(f"the log starts at seq {start.seq + 1}: what came before, and states, went unchecked")
+    report.findings += witness.findings(files[-1][1], report.events + start.seq)
+    report.checkpoints = len(witness)
+    return report
+
+
+def _check_events(files: list[tuple[int, str]], start: Mark, witness: Witness, progress: Progress) -> Report:
     audit, reader, told = Audit(files, whole=start.seq == 0), Reader(files, start, thorough=True), 0
     for batch in reader.batches():
         audit.take(batch)
+        witness.see(batch)
         progress(batch.mark.offset - told if batch.mark.offset > told else batch.mark.offset)
         told = batch.mark.offset
-    report = Report(audit.findings, events=reader.mark.seq - start.seq, tasks=audit.counts["accepted"], held=audit.held)
-    if start.seq:
-        report.remarks.append(f"the log starts at seq {start.seq + 1}: what came before, and states, went unchecked")
+    report = Report(audit.findings, level="events", tasks=audit.counts["accepted"], held=audit.held)
+    report.events = reader.mark.seq
     if reader.damage is not None:
         report.findings.append(damage_finding(reader.damage))
     if not report.findings and start.seq == 0:
@@ -66,19 +86,30 @@ def check_files(paths: list[str], progress: Progress) -> Report:
     return report
 
 
-def check_logs(paths: list[str], progress: Progress) -> Report:
-    """Check the whole of each log that one of ``paths`` is part of, one after the other.
+def _check_chain(files: list[tuple[int, str]], start: Mark, witness: Witness, progress: Progress) -> Report:
+    reader = Reader(files, chain.skip(files, start, witness.wanted, witness.known, progress), thorough=True)
+    for batch in reader.batches():
+        witness.see(batch)
+    found = [damage_finding(reader.damage)] if reader.damage is not None else []
+    return Report(found, level="chain", events=reader.mark.seq)
+
+
+def check_logs(
+    paths: list[str], progress: Progress, checkpoints: Sequence[Checkpoint] = (), *, deep: bool = True
+) -> Report:
+    """Check the whole of each log that one of ``paths`` is part of, one after the other; arguments as ``check_files``.
 
     A segment's place, log.jsonl or log/<number>.jsonl, tells its log; a file elsewhere is a log by itself.
     """
     logs = {tuple(_siblings(path)): None for path in paths}
-    total = Report()
+    total = Report(level="events" if deep else "chain")
     for files in logs:
-        report = check_files([*files], progress)
+        report = check_files([*files], progress, checkpoints, deep=deep)
         total.findings += report.findings
         total.remarks += [f"{files[0]}: {remark}" for remark in report.remarks]
         total.events += report.events
         total.tasks += report.tasks
+        total.checkpoints += report.checkpoints
         total.held |= {name: max(most, total.held.get(name, 0)) for name, most in report.held.items()}
     return total
 
@@ -93,9 +124,11 @@ def _siblings(path: str) -> list[str]:
     return [os.path.normpath(each) for _, each in logread.segments(directory or ".")] or [path]
 
 
-def check_root(root: str, progress: Progress, pause: Callable[[float], None]) -> Report:
+def check_root(
+    root: str, progress: Progress, pause: Callable[[float], None], checkpoints: Sequence[Checkpoint] = ()
+) -> Report:
     """Check a root. ``pause`` waits so many seconds; it is called when a running daemon gets a second chance."""
-    check = _Check(Places(root), progress)
+    check = _Check(Places(root), progress, Witness(checkpoints))
     try:
         return check.run(pause)
     finally:
@@ -105,8 +138,8 @@ def check_root(root: str, progress: Progress, pause: Callable[[float], None]) ->
 class _Check:
     """One check of one root."""
 
-    def __init__(self, places: Places, progress: Progress) -> None:
-        self._places, self._progress = places, progress
+    def __init__(self, places: Places, progress: Progress, witness: Witness) -> None:
+        self._places, self._progress, self._witness = places, progress, witness
         self._follower = Follower(places.root, thorough=True)
         self._audit = Audit(logread.segments(places.root))
         self._live = facts.is_live(places)
@@ -120,6 +153,8 @@ class _Check:
         damage = self._follower.damage
         if damage is not None and not damage.torn:
             report.findings.append(damage_finding(damage))
+        report.checkpoints = len(self._witness)
+        report.findings += self._witness.findings(self._places.log, self._follower.mark.seq)
         if report.failed:
             report.remarks.append("the log comes first: nothing else was compared with it")
         else:
@@ -155,7 +190,7 @@ class _Check:
         found: list[Finding] | None = None
         at = Mark()
         for batch in self._follower.news():
-            self._audit.take(batch)
+            self._take(batch)
             self._progress(batch.mark.offset - (at.offset if at.first == batch.mark.first else 0))
             at = batch.mark
             if found is None and at.seq >= mark.seq:
@@ -169,7 +204,11 @@ class _Check:
     def _take_news(self) -> None:
         self._audit.name(logread.segments(self._places.root))
         for batch in self._follower.news():
-            self._audit.take(batch)
+            self._take(batch)
+
+    def _take(self, batch: Batch) -> None:
+        self._audit.take(batch)
+        self._witness.see(batch)
 
     def _look_twice(self, pause: Callable[[float], None], report: Report) -> list[Finding]:
         """Compare the directories; with a daemon running, return only what is still there one scan later."""

@@ -88,6 +88,11 @@ def first_seq(path: str) -> int:
     return _whole(event["seq"]) if event and "seq" in event else 0
 
 
+def first_hash(path: str) -> str:
+    """Hash a segment's first line, without its newline."""
+    return hashlib.sha256(next(_lines(path, 0), b"").removesuffix(b"\n")).hexdigest()
+
+
 def _whole(value: Any) -> int:
     """Return an integer that stands as digits alone, 0 for anything else: true and 1.0 are no numbers of lines."""
     return value if type(value) is int else 0

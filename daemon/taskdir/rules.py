@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-DOCUMENTS = ("settings", "contract", "message", "offer", "result", "record", "reason", "state", "event")
+DOCUMENTS = ("settings", "contract", "message", "offer", "result", "record", "reason", "state", "event", "checkpoint")
 
 
 def schema_dir() -> Path:

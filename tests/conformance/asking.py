@@ -9,14 +9,14 @@ import random
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from conformance import forging, harm, lives
 from conformance.lives import Tree
-from taskdir import check
+from taskdir import check, checkpoint
 from taskdir.conformance.daemon import told
 
 HOUSE = Path(__file__).resolve().parents[2]
@@ -70,9 +70,10 @@ def ours_alone(files: list[str]) -> Found:
     return frozenset((each.code, each.file, each.line) for each in found)
 
 
-def ours(root: Path) -> Found:
+def ours(root: Path, checkpoints: Sequence[dict[str, Any]] = ()) -> Found:
     """What this package finds, the index apart: that is private to its daemon."""
-    found = check.check_root(str(root), lambda count: None, lambda seconds: None).findings
+    kept = [checkpoint.parse(each) for each in checkpoints]
+    found = check.check_root(str(root), lambda count: None, lambda seconds: None, kept).findings
     return frozenset((each.code, each.file, each.line) for each in found if not each.code.startswith("index-"))
 
 

@@ -23,8 +23,9 @@ from conformance import asking, lives
 from conformance.asking import CHECKER, Driver, Found
 from conformance.lives import Tree
 from support.live import ENV
-from taskdir import audit, compare, logread
+from taskdir import audit, checkpoint, compare, logread, strictjson
 from taskdir.conformance import daemon, trees, vectors
+from taskdir.documents import Now
 from taskdir.precedence import Precedence
 
 NODE = asking.node()
@@ -119,7 +120,7 @@ def test_requests_that_cannot_be_carried_out(driver: Driver, tmp_path: Path) -> 
     driver.send(do="fly")
     driver.send(do="check-log", files=[str(tmp_path / "none")])
     driver.send(do="check", root=str(tmp_path))
-    assert driver.receive()["offers"] == ["check", "check-log"]
+    assert driver.receive()["offers"] == ["check", "check-log", "checkpoint"]
     assert "error" in driver.receive()
     assert driver.receive() == {"error": f"{tmp_path / 'none'}: there is no such file"}
     assert driver.receive() == {"findings": []}
@@ -147,6 +148,19 @@ def test_the_command(tmp_path: Path) -> None:
     assert play(tmp_path)[0] == 66
     assert play("--jsn", root)[0] == 2
     assert play("--published", "x", root)[0] == 2
+    (root / "done" / "ghost.json").unlink()
+    kept, log = tmp_path / "kept.jsonl", root / "log.jsonl"
+    for time in ("2027-01-15T08:00:00.000000Z", "2027-01-15T08:00:01.000000Z"):
+        with kept.open("a") as file:
+            file.write(strictjson.dumps(checkpoint.take(str(root), Now(0.0, time)).as_dict()) + "\n")
+    assert play("--checkpoint", kept, root) == (0, "")
+    kept.write_text(kept.read_text().replace('"hash":"', '"hash":"0', 1))
+    assert play("--checkpoint", kept, root)[0] == 65
+    log.write_bytes(log.read_bytes().replace(b'"version":"', b'"version":"9', 1))
+    trees.Damage(root).rechain({})
+    kept.write_text(kept.read_text().replace('"hash":"0', '"hash":"', 1))
+    code, said = play("--checkpoint", kept, root)
+    assert (code, said.count("[log-checkpoint]")) == (1, 2)
 
 
 # --- the test sees faults: of theirs, planted into a copy, and of ours
@@ -168,6 +182,7 @@ PLANTED: dict[str, tuple[str, str, str]] = {
     "strangers in rejected/": ("tree.mjs", "if (!known) yield", "if (false) yield"),
     "offers may be edited": ("tree.mjs", "found !== sha256(offerBytes", "found === sha256(offerBytes"),
     "state/ may lack entries": ("tree.mjs", "{ code: 'view-missing', place: `state", "{ code: '', place: `state"),
+    "any log bears a checkpoint out": ("checkpoints.mjs", "this.hashes.get(seq) !== hash ||", "false &&"),
     "capacity is endless": ("tree.mjs", "settings?.resources.get(name) ?? 1", "99"),
 }  # fmt: skip
 FEW = 50
@@ -192,19 +207,23 @@ def shown(
     roots = [(base / f"{number}", asking.draw(-1, number, grown)) for number in range(FEW)]
     for root, case in roots:
         lives.write_tree(case.tree, root)
-    made = [(root, case.live) for root, case in roots]
+    made: list[tuple[Path, bool, list[dict[str, Any]]]] = [(root, case.live, []) for root, case in roots]
     for number, (_, life, vector) in enumerate(vectors.trees()):
-        made.append((base / f"{life}-{number}", vector.get("daemon") == "running"))
-        shutil.copytree(played[life, daemon.end_of(vector)], made[-1][0], symlinks=True)
-        damage = trees.Damage(made[-1][0])
+        root = base / f"{life}-{number}"
+        shutil.copytree(played[life, daemon.end_of(vector)], root, symlinks=True)
+        damage = trees.Damage(root)
         for operation in vector["damage"]:
             damage.do(operation)
-    return [Shown(root, live, daemon.told(root), _ours(root, live)) for root, live in made]
+        made.append((root, vector.get("daemon") == "running", damage.checkpoints))
+    found = []
+    for root, live, kept in made:
+        found.append(Shown(root, live, {**daemon.told(root), "checkpoints": kept}, _ours(root, live, kept)))
+    return found
 
 
-def _ours(root: Path, live: bool) -> Found:
+def _ours(root: Path, live: bool, checkpoints: list[dict[str, Any]]) -> Found:
     with asking.running(root, live):
-        return asking.ours(root)
+        return asking.ours(root, checkpoints)
 
 
 def disagreements(command: list[str | Path], shown: list[Shown]) -> Iterator[Path]:
@@ -255,6 +274,6 @@ def test_a_fault_of_ours_is_seen(shown: list[Shown], monkeypatch: pytest.MonkeyP
 
 def _spoilt(each: Shown) -> Found | None:
     try:
-        return _ours(each.root, each.live)
+        return _ours(each.root, each.live, each.told["checkpoints"])
     except (KeyError, TypeError, AttributeError):  # what the skipped rule would have kept out
         return None

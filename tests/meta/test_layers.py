@@ -21,7 +21,7 @@ MAP = {
     "ground": "system",  # what differs between operating systems
     "edges": "clock disk lock watch validate filesystem textlog terminal notify",  # one outside thing each
     "knowledge": "settings contracts logread journal register stories asking lines shelf tasks index known holdings"
-    " papers observe acceptance orders records entries window view facts precedence audit compare",
+    " papers observe acceptance orders records entries window view facts precedence audit checkpoint compare chain",
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
     "running": "roots gestures shared held work client aio daemon vscode annotate recognise vet check waiting story"
     " overview graph service.* service report.* report doctor.* doctor demo.* demo conformance.* conformance",

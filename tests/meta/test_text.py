@@ -41,7 +41,7 @@ def words_of(line: str) -> set[str]:
 
 def test_spec_is_read_in_one_sitting() -> None:
     lines = len(text_of("SPEC.md").splitlines())
-    assert 300 <= lines <= 930, f"SPEC.md has {lines} lines, 300 to 930 are allowed"
+    assert 300 <= lines <= 980, f"SPEC.md has {lines} lines, 300 to 980 are allowed"
 
 
 def test_makefile_is_a_page() -> None:

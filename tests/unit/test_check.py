@@ -197,7 +197,7 @@ def test_whole_logs_by_the_files_that_were_changed(tmp_path: Path, capsys: pytes
         log.write_text("".join(lines[4:]))
         lives.append(log)
     old = lives[1].parent / "log" / "000000000001.jsonl"
-    words = ["check", "--log", "--whole", "--json", *map(str, lives), str(old)]
+    words = ["check", "--log", "--whole", "--deep", "--json", *map(str, lives), str(old)]
     assert main(words) == 0
     both = json.loads(capsys.readouterr().out)
     assert both["tasks"] == 2 * check.check_root(str(lives[0].parent), ignore, lambda _: None).tasks
@@ -210,7 +210,7 @@ def test_whole_logs_by_the_files_that_were_changed(tmp_path: Path, capsys: pytes
     assert check.check_logs([str(copy)], ignore).events == 4, "a file elsewhere is a log by itself"
 
 
-@pytest.mark.parametrize("words", ["--log", "x.jsonl", "--whole", "--whole x.jsonl"])
+@pytest.mark.parametrize("words", ["--log", "x.jsonl", "--whole", "--whole x.jsonl", "--deep", "--deep x.jsonl"])
 def test_log_files_need_their_option(words: str) -> None:
     assert main(["check", *words.split()]) == 2
 

@@ -8,14 +8,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from taskdir import logread, strictjson, terminal
+from taskdir import checkpoint, logread, strictjson, terminal
 from taskdir.cli.frame import Env, plain
+from taskdir.clock import Clock
 from taskdir.documents import Event
 from taskdir.errors import Usage
 from taskdir.logread import Follower
 
 HELP = """Print events, one a line, oldest first; with --json as they stand in the log. -f goes on until interrupted. In
-colour on a terminal, unless NO_COLOR is set; FORCE_COLOR wants colour everywhere."""
+colour on a terminal, unless NO_COLOR is set; FORCE_COLOR wants colour everywhere. `log checkpoint` prints seq and hash
+of the last line, as JSON to be kept elsewhere: `taskdir check --checkpoint FILE` holds the log against it, and finds
+any later change of what came before."""
 
 _POLL = 0.2
 """Seconds between two looks of ``-f``."""
@@ -36,6 +39,7 @@ _HIDDEN = frozenset({"seq", "time", "event", "id", "attempt", "agent", "prev", "
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
+    parser.add_argument("what", nargs="?", choices=("checkpoint",), help="print a checkpoint, no events")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     parser.add_argument("--id", help="only events about this task or message")
     parser.add_argument("--event", action="append", metavar="NAME", help="only these events; may be repeated")
@@ -49,6 +53,11 @@ def run(args: argparse.Namespace, env: Env) -> int:
     if args.since_seq < 1:
         raise Usage("usage", "--since-seq is 1 or more")
     root = str(env.root())
+    if args.what == "checkpoint":
+        if args.follow or args.id or args.event or args.agent or args.key or args.since_seq > 1:
+            raise Usage("usage", "a checkpoint is of the whole log", hint="taskdir log checkpoint >> FILE")
+        env.out(strictjson.dumps(checkpoint.take(root, Clock().now()).as_dict()))
+        return 0
     follower = Follower(root, logread.mark_before(logread.segments(root), args.since_seq))
     coloured = not env.json and terminal.has_colours(sys.stdout)
     while True:

@@ -66,9 +66,10 @@ def tree(subject: Subject, life: Path, case: dict[str, Any], root: Path, *, alon
     for operation in case["damage"]:
         damage.do(operation)
     files = [path for _, path in logread.segments(str(root))]
+    kept = {"checkpoints": damage.checkpoints} if damage.checkpoints else {}
     asked = {"do": "check-log", "files": files} if alone else {"do": "check", "root": str(root), **told(root)}
     with trees.running(root, case.get("daemon", "stopped")):
-        said = subject.ask(asked)
+        said = subject.ask(asked | kept)
     wanted = case.get("log_alone", _about_log(case["findings"])) if alone else case["findings"]
     expected = [(each["code"], each["file"], each.get("line")) for each in wanted]
     found = [
@@ -114,6 +115,16 @@ def has_log(life: dict[str, Any], case: dict[str, Any]) -> bool:
 def end_of(case: dict[str, Any]) -> str:
     """Return how the life of a case's tree ended."""
     return "stopped" if case.get("daemon", "stopped") == "stopped" else "killed"
+
+
+def needs(case: dict[str, Any], request: str) -> tuple[str, ...]:
+    """Return what a program must offer for a case about a tree, besides the request itself."""
+    found = [request]
+    if request == "check" and needs_index(case):
+        found.append("index")
+    if any("checkpoint" in operation for operation in case["damage"]):
+        found.append("checkpoint")
+    return tuple(found)
 
 
 def needs_index(case: dict[str, Any]) -> bool:
@@ -168,10 +179,10 @@ class Kit:
         for label, grammar, test in vectors.names():
             yield self._case(f"names/{label}", "", ("name",), self._on(name, grammar, test))
         for label, stem, case in vectors.trees():
-            needs = ("check", "index") if needs_index(case) else ("check",)
-            yield self._case(f"trees/{label}", "", needs, partial(self._tree, stem, case, alone=False))
+            yield self._case(f"trees/{label}", "", needs(case, "check"), partial(self._tree, stem, case, alone=False))
             if has_log(vectors.life(stem), case):
-                yield self._case(f"logs/{label}", "", ("check-log",), partial(self._tree, stem, case, alone=True))
+                also = needs(case, "check-log")
+                yield self._case(f"logs/{label}", "", also, partial(self._tree, stem, case, alone=True))
         for label, scene in vectors.scenarios():
             yield self._case(f"scenarios/{label}", scene.get("code", ""), DAEMON, partial(self._scenario, scene))
 

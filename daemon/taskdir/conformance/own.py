@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from taskdir import __version__, check, contracts, intake, names, results, settings, strictjson, validate
+from taskdir import __version__, check, checkpoint, contracts, intake, names, results, settings, strictjson, validate
 from taskdir.audit import Finding
 from taskdir.daemon import Daemon
 from taskdir.documents import Now, timestamp
@@ -60,15 +60,15 @@ class Own:
         self._abandon({})
 
     def _hello(self, request: Json) -> Json:
-        return {"name": "taskdir", "version": __version__, "offers": [*list(self._answers)[1:], "index"]}
+        return {"name": "taskdir", "version": __version__, "offers": [*list(self._answers)[1:], "index", "checkpoint"]}
 
     def _check(self, request: Json) -> Json:
         """Nobody makes a pass meanwhile, so the second look of ``check`` need not wait."""
-        report = check.check_root(request["root"], _ignore, lambda seconds: None)
+        report = check.check_root(request["root"], _ignore, lambda seconds: None, _checkpoints(request))
         return {"findings": _told(report.findings), "pruned": report.pruned}
 
     def _check_log(self, request: Json) -> Json:
-        return {"findings": _told(check.check_files(request["files"], _ignore).findings)}
+        return {"findings": _told(check.check_files(request["files"], _ignore, _checkpoints(request)).findings)}
 
     def _judge(self, request: Json) -> Json:
         try:
@@ -108,6 +108,10 @@ class Own:
         if self.daemon is None:
             raise ConfigError("not-open", "no root is open")
         return self.daemon
+
+
+def _checkpoints(request: Json) -> list[checkpoint.Checkpoint]:
+    return [checkpoint.parse(each) for each in request.get("checkpoints", [])]
 
 
 def _ignore(count: int) -> None:
@@ -152,7 +156,7 @@ JUDGES: dict[str, Judge] = {
     "result": _parsed(lambda value: results.check(value, None)),
     "contract": _parsed(_contract_fault),
     "settings": _settings_fault,
-    **{name: _by_schema(name) for name in ("offer", "record", "reason", "state", "event")},
+    **{name: _by_schema(name) for name in ("offer", "record", "reason", "state", "event", "checkpoint")},
 }
 
 

@@ -16,9 +16,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from taskdir import logread
+from taskdir import checkpoint, logread
 from taskdir.conformance.files import Files, Step
 from taskdir.conformance.stage import Stage
+from taskdir.documents import Now
 from taskdir.lock import RootLock
 
 TIME = "2027-01-15T08:00:00.000000Z"
@@ -52,7 +53,11 @@ def running(root: Path, daemon: str) -> Iterator[None]:
 
 
 class Damage(Files):
-    """What no agent does: changes of files line by line, and of rows of the index."""
+    """What no agent does: changes of files line by line, and of rows of the index; ``checkpoints`` that were taken."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.checkpoints: list[Step] = []
 
     def replace(self, op: Step) -> None:
         """Replace a text where it stands first: in one line, or in the whole file."""
@@ -116,6 +121,10 @@ class Damage(Files):
                 lines.append(_line(event))
                 prev = hashlib.sha256(lines[-1][:-1]).hexdigest()
             Path(path).write_bytes(b"".join(lines))
+
+    def checkpoint(self, op: Step) -> None:
+        """Take a checkpoint of the log as it is."""
+        self.checkpoints.append(checkpoint.take(str(self.root), Now(0.0, TIME)).as_dict())
 
     def index(self, op: Step) -> None:
         """Change rows of the index with a statement of SQL."""
