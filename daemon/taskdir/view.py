@@ -105,7 +105,7 @@ class View:
 
     def _answer_message(self, paper: Paper) -> None:
         id = paper.name.removesuffix(names.TASK)
-        if self._index.register.message(id) == paper.sha256:
+        if names.is_word(id) and self._index.register.message(id) == paper.sha256:  # else it may be no UTF-8
             self._take(paper)
             return
         refusal = self._index.register.refusal(names.printable(paper.name))

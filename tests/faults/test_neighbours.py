@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from faults.test_kill_points import base
@@ -26,4 +27,19 @@ def test_a_blocked_and_failing_queue_slows_no_other(base: Path) -> None:
     world.start().one_pass()
     assert [path.name.split(".")[1] for path in (world.root / "ready/default").iterdir()] == ["a"]
     assert world.hook.count - operations < 20, "the work of a pass does not grow with what waits elsewhere"
+    world.stop()
+
+
+def test_names_that_are_no_utf_8_hold_up_nobody(base: Path) -> None:
+    """The name of a file in inbox/ is any bytes; the daemon judges it, whatever the index can be asked for."""
+    world = World(base / "world", Countdown())
+    inbox = os.fsencode(world.root / "inbox")
+    for name in (b"\xe2\x82.json", b"\xff.json", b"\xed\xa0\x80.json"):
+        with open(os.path.join(inbox, name), "w") as file:
+            file.write('{"type": "echo"}')
+    world.write("inbox/z.json", {"type": "echo"})
+    world.passes()
+    assert [path.name.split(".")[1] for path in (world.root / "ready/default").iterdir()] == ["z"]
+    assert os.listdir(inbox) == []
+    assert len(list((world.root / "rejected").glob("*.reason.json"))) == 3
     world.stop()
