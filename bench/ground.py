@@ -121,12 +121,12 @@ def _has_journal(device: str) -> bool:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP end the program as ^C does: through every ``finally``."""
+    """Make ^C, SIGTERM and SIGHUP end the program through every ``finally``, even when it runs in the background."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -146,6 +146,7 @@ def machine() -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release()}",
         "python": sys.version.split()[0],
         "load": round(os.getloadavg()[0], 2),
+        "nice": os.nice(0),
     }
 
 

@@ -25,7 +25,8 @@ def table(told: dict[str, Any]) -> str:
 def machine_words(machine: dict[str, Any]) -> str:
     """Name a machine."""
     words = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, {machine['kernel']}, "
-    return words + f"Python {machine['python']}; load {machine['load']} when the run began"
+    nice = f", at nice {machine['nice']}" if machine["nice"] else ""
+    return words + f"Python {machine['python']}; load {machine['load']} when the run began{nice}"
 
 
 def columns(rows: list[list[str]]) -> list[str]:
