@@ -150,6 +150,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def commit() -> str:
+    """Return the commit that is measured, or nothing outside a clone; a plus tells of changes since."""
+    house = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    argv = ["git", "-C", house, "describe", "--always", "--dirty=+", "--exclude=*"]
+    with contextlib.suppress(FileNotFoundError):
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+    return ""
+
+
 def today() -> str:
     """Return this minute, in UTC."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")

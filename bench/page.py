@@ -32,12 +32,16 @@ def load(path: Path) -> dict[str, Any] | None:
 
 def sentence(told: dict[str, Any]) -> str:
     """Return README's sentence: three ratios, and where they come from."""
-    ratios = [f"{number(told['figures'][f'ratio {name}'])} × {words}" for name, words in QUOTED.items()
-              if f"ratio {name}" in told["figures"]]  # fmt: skip
+    ratios = [
+        f"{number(told['figures'][f'ratio {name}'])} × of {words}"
+        for name, words in QUOTED.items()
+        if f"ratio {name}" in told["figures"]
+    ]
     said = ", ".join(ratios[:-1]) + (" and " if len(ratios) > 1 else "") + "".join(ratios[-1:])
     return (
-        f"Measured side by side, every peer syncing each step and two agents at work, taskdir did {said} (`make bench`;"
-        "\nthe whole table, with machine and date: [docs/performance.md](docs/performance.md))."
+        "Tasks a second end to end, side by side in one run (`make bench`), all syncing each step, 2 agents at work:\n"
+        f"taskdir does **{said}**. "
+        "The whole table, date and machine:\n[docs/performance.md](docs/performance.md)."
     )
 
 
@@ -47,6 +51,7 @@ def markdown(told: dict[str, Any], soak: dict[str, Any] | None) -> str:
         "# Performance\n",
         "Made by `make bench ARGS=--publish` from [performance.json](performance.json); do not edit it.\n",
         f"- Date: {told['date']}{' — a **small run** (`QUICK=1`)' if told['quick'] else ''}",
+        f"- Commit: `{told['commit']}`",
         f"- Machine: {table.machine_words(told['machine'])}",
         f"- File system: {told['file_system']}",
         f"- Contracts: checked both ways, {'with' if told['fast'] else 'without'} the compiled engine (`[fast]`)\n",
@@ -78,7 +83,8 @@ def _soak(told: dict[str, Any] | None) -> str:
     rows = [["what", "figure"], *([name, value] for name, value in told["shown"].items())]
     parts = [
         "## Soak\n",
-        f"`make soak`, {told['date']}; {told['file_system']}; {table.machine_words(told['machine'])}.\n",
+        f"`make soak`, {told['date']}, commit `{told['commit']}`; {told['file_system']};",
+        f"{table.machine_words(told['machine'])}.\n",
         f"Verdict: **{told['verdict']}**. {told['words']}\n",
         _table(rows),
     ]

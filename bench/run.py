@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import page, table
-from bench.ground import ground, machine, stoppable, today
+from bench.ground import commit, ground, machine, stoppable, today
 from bench.install import HOUSE
 from bench.judge import judge
 from bench.parts import backlog, latency, rates, rest, starts
@@ -60,6 +60,7 @@ def result(bench: Bench, *, quick: bool, before: dict[str, Any]) -> dict[str, An
     verdicts = judge(bench.figures, disk=bench.ground.judged, fast=fast)
     return {
         "date": today(),
+        "commit": commit(),
         "quick": quick,
         "machine": before,
         "file_system": bench.ground.words,
