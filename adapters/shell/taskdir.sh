@@ -197,6 +197,7 @@ td_hold() (
     fi
     exit "$n" # were CMD the last command, a shell might turn into it, and the lock would be gone
 )
+td__left() { command rm -f "$temp" && exit "$1"; } # CODE: ends a worker
 td__mine() { # PATH in $mine: unfinished work? Sets $name, $stem, $id
     td__offer "${1##*/}" && [ -f "$1" ] && [ ! -e "$mine/$stem.result.json" ]
 }
@@ -207,17 +208,17 @@ td__next() { # takes up the unfinished work of $agent in $mine, else claims. Set
         td_fail "$task" refused 'the result was refused' --retry
     done
     code=0 && task=$(td_claim "$agent" "$queue" 2>"$temp") || code=$?
-    case $code in 0) td__offer "${task##*/}" ;; 75) return 1 ;; *) cat "$temp" >&2 && exit "$code" ;; esac
+    case $code in 0) td__offer "${task##*/}" ;; 75) return 1 ;; *) cat "$temp" >&2; td__left "$code" ;; esac
 }
 td__do() { # CMD...: has $task done; without CMD it is the output itself
     [ "$#" -gt 0 ] || { td_finish "$task" "$task" || :; return; }
     export TASKDIR_TASK="$task" TASKDIR_ID="${id%.*}" TASKDIR_ATTEMPT="${id##*.}"
-    code=127 again=y
+    code=127 again=y result=${task%.json}.result.json
     "$@" <"$task" >"$temp" 9<&- &
     job=$!
     {
-        while { sleep 0.3 2>/dev/null || sleep 1; } && kill -0 "$$" && td_keep "$task"; do :; done
-        kill "$job"
+        while { sleep 0.3 2>/dev/null || sleep 1; } && kill -0 "$$" && [ ! -e "$result" ] && td_keep "$task"; do :; done
+        [ -e "$result" ] || kill "$job"
     } </dev/null >/dev/null 2>&1 9<&- &
     minder=$!
     while [ -n "$again" ]; do # a signal to us ends `wait`, and its trap sets $again
@@ -247,8 +248,9 @@ td__work() { # the loop itself: run as a program it gets the signals
     td__word "$agent" && td__word "${queue#@}" || td__no 2 "not the name of an agent or of a queue: $agent $queue"
     case $queue in @"$agent" | [!@]*) ;; *) td__no 2 "queue $queue is for that agent alone" ;; esac
     here=$(pwd) && set +fC && td__root && mine=$root/claimed/$agent
-    cd "${TMPDIR:-/tmp}" && td__temp taskdir && temp=$(pwd -P)/$temp && cd "$here" && trap 'ended=y again=y' 2 15
-    mkdir -p "$mine" 2>/dev/null || td__no 73 "cannot make $mine"
+    cd "${TMPDIR:-/tmp}" && td__temp taskdir && temp=$(pwd -P)/$temp && cd "$here" || td__no 73 "no way to $here"
+    trap - 0 && trap 'ended=y again=y' 1 2 15 # none for 0: in bash a part that is killed early would remove our file
+    mkdir -p "$mine" 2>/dev/null || { printf 'taskdir: cannot make %s\n' "$mine" >&2 && td__left 73; }
     sleep "$tick" 2>/dev/null || tick=1 second=1
     while [ -z "$ended" ] && [ "$left" != 0 ]; do
         if td__next && { ! command -v flock >/dev/null 2>&1 || td__lock "$task"; } && td__mine "$task"; then
@@ -258,7 +260,7 @@ td__work() { # the loop itself: run as a program it gets the signals
         else quiet=$((quiet + 1)) && sleep "$tick"; fi
         command exec 9<&-
     done
-    exit 0
+    td__left 0
 }
 case ${0##*/} in taskdir.sh) # run, not sourced
     verb=${1-help} && [ "$#" -eq 0 ] || shift
