@@ -97,6 +97,29 @@ def test_its_own_tests_pass() -> None:
     assert "\n# pass 0\n" not in said
 
 
+MUTANTS = {
+    "submit": ("await fs.link(from, to)", "await fs.rename(from, to)"),
+    "what is gone": ("if (this.#over || !(await exists(this.path))) throw this.#lose();", ""),
+    "claim takes": (".filter((entry) => entry.isFile())", ""),
+    "work: a lost claim": ("claim.signal.throwIfAborted();", ""),
+}
+"""The name of a test → the change of the source that turns it red."""
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_planted_fault_turns_its_own_tests_red(name: str, tmp_path: Path) -> None:
+    needs("node")
+    good, bad = MUTANTS[name]
+    source = (HERE / "taskdir.mjs").read_text()
+    assert source.count(good) == 1
+    (tmp_path / "taskdir.mjs").write_text(source.replace(good, bad))
+    shutil.copy(HERE / "taskdir.test.mjs", tmp_path)
+    argv = ["node", "--test", "--test-reporter=tap", f"--test-name-pattern=^{name}"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "\nnot ok" in done.stdout
+
+
 def test_what_npm_packs(tmp_path: Path) -> None:
     needs("node", "npm")
     [packed] = json.loads(run("npm", "pack", "--dry-run", "--json", HERE, cwd=tmp_path))

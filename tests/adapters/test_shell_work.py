@@ -81,6 +81,17 @@ def test_a_signal_ends_it_after_the_task_in_hand(sh: Shell) -> None:
         assert (sh.root / "ready/default/5-000000000099.t99.1.json").exists()
 
 
+def test_what_a_twin_does_meanwhile_is_let_be(sh: Shell) -> None:
+    task = sh.offer(1, "claimed/me")
+    result = task.with_name(f"{task.stem}.result.json")
+    sh.fake("sleep", "exit 0")
+    for twin in ("exit 1", f"echo null >'{result}'"):  # it holds it all the time; it finished before we got the lock
+        sh.fake("flock", twin)
+        done = sh.run("work", "me", "--idle", "0", "--", "touch", "ran")
+        assert (done.returncode, done.stderr, (sh.cwd / "ran").exists()) == (0, b"", False)
+    assert result.read_text() == "null\n"
+
+
 def test_without_flock_the_lease_is_renewed(sh: Shell) -> None:
     for tool in "cat date grep head kill ls mkdir mv od rm sed sleep touch tr".split():
         (sh.bin / tool).symlink_to(sh.real(tool))

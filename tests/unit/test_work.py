@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from taskdir import AsyncClaim, AsyncTaskdir, Claim, Taskdir
+from taskdir import AsyncClaim, AsyncTaskdir, Claim, Taskdir, held
 from taskdir.disk import Disk
 from taskdir.errors import CannotCreate
 
@@ -125,6 +125,19 @@ def test_what_another_process_holds_is_let_be(root: Path, monkeypatch: pytest.Mo
         fcntl.flock(file, fcntl.LOCK_EX)
         assert Taskdir().work("me", lambda claim: None, idle=0) == 0
     assert Taskdir().work("me", lambda claim: None, idle=0) == 1
+
+
+def test_what_a_twin_finishes_before_we_have_the_lock_is_let_be(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = offer(root, 1, "claimed/me")
+    real = held._lock
+
+    def late(claimed: str) -> int | None:
+        path.with_name(f"{path.stem}.result.json").write_text('{"status": "ok", "output": "the twin"}')
+        return real(claimed)
+
+    monkeypatch.setattr("taskdir.held._lock", late)
+    assert Taskdir().work("me", lambda claim: "ours", idle=0) == 0
+    assert results(root) == {"t1": "the twin"}
 
 
 def test_a_lost_claim_is_left_alone(root: Path, caplog: pytest.LogCaptureFixture) -> None:
