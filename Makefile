@@ -5,8 +5,7 @@ BIN := .venv/bin
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 torture: .venv/ready
-	TASKDIR_CHECKS=10000 TASKDIR_CONFORMANCE=all TASKDIR_RACE=20000 $(BIN)/python -m pytest -n0 \
-	  tests/conformance/test_second_checker.py tests/conformance/test_kit.py tests/adapters/test_mixed_race.py $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m faults.torture $(ARGS)
 
 demo: .venv/ready
 	$(BIN)/taskdir demo $(ARGS)

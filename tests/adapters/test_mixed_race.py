@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import pytest
 
 from adapters.oracle import account, events
 from adapters.programs import MAKERS
+from faults import ledger
 from support.chain import Chain
 from support.live import ENV, PATIENCE, Root, until
 
@@ -76,6 +78,7 @@ def workers(root: Root, programs: dict[str, list[str]]) -> Iterator[dict[str, su
 @pytest.mark.timeout(600)
 def test_all_languages_drain_one_queue(tmp_path: Path, programs: dict[str, list[str]]) -> None:
     print(f"TASKDIR_RACE={TASKS} TASKDIR_RACE_SEED={SEED}: {', '.join(programs)}")
+    began = time.monotonic()
     dice = random.Random(SEED)
     inputs: dict[str, Any] = {f"t{number}": {"n": number, "text": "é"} for number in range(TASKS)}
     messages = [{"id": id, "type": "echo", "input": value} for id, value in inputs.items()]
@@ -99,6 +102,7 @@ def test_all_languages_drain_one_queue(tmp_path: Path, programs: dict[str, list[
     share = Counter(event["agent"] for event in events(root.path, []) if event["event"] == "done")
     print(f"who did how many: {dict(share.most_common())}")
     assert len([1 for event in events(root.path, []) if event["event"] == "started"]) == KILLS + 1
+    ledger.note(tester="mixed race", runs=TASKS, unit="tasks", seed=SEED, seconds=time.monotonic() - began)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import pytest
 from conformance import asking, lives
 from conformance.asking import CHECKER, Driver, Found
 from conformance.lives import Tree
+from faults import ledger
 from support.live import ENV
 from taskdir import audit, checkpoint, compare, logread, strictjson
 from taskdir.conformance import daemon, trees, vectors
@@ -72,15 +73,17 @@ def test_both_find_the_same_in_roots_drawn_by_lot(
     grown: list[Tree], driver: Driver, room: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: Counter[str] = Counter()
-    for number in range(CHECKS):
-        case, root = asking.draw(SEED, number, grown), room / f"{number}"
-        mine, theirs = asking.ask_both(driver, case, root)
-        said = f"seed {SEED}, root {number} ({', '.join(case.harms)}), left at {root}"
-        assert mine == theirs, (
-            f"{said}\nonly ours: {sorted(mine - theirs, key=str)}\nonly theirs: {sorted(theirs - mine, key=str)}"
-        )
-        seen.update({code for code, _, _ in mine} or {"sound"})
-        shutil.rmtree(root)
+    with ledger.entry("second auditor", seed=SEED, unit="roots") as entry:
+        for number in range(CHECKS):
+            case, root = asking.draw(SEED, number, grown), room / f"{number}"
+            mine, theirs = asking.ask_both(driver, case, root)
+            said = f"seed {SEED}, root {number} ({', '.join(case.harms)}), left at {root}"
+            assert mine == theirs, (
+                f"{said}\nonly ours: {sorted(mine - theirs, key=str)}\nonly theirs: {sorted(theirs - mine, key=str)}"
+            )
+            seen.update({code for code, _, _ in mine} or {"sound"})
+            shutil.rmtree(root)
+            entry.runs += 1
     with capsys.disabled():
         print(f"\nseed {SEED}: {CHECKS} roots, by what was found in them: {dict(seen.most_common())}")
     codes = {"log-line", "log-chain", "log-seq", "log-end", "log-event", "log-segment", "log-torn"}

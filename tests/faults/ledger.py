@@ -32,10 +32,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HOME = Path(__file__).parents[2]
 DEFAULT = HOME / ".pytest_cache/ledger.jsonl"
-_KNOBS = ("TASKDIR_TORTURE", "TASKDIR_CHECKS", "TASKDIR_CONFORMANCE", "TASKDIR_RACE")
+_KNOBS = ("TASKDIR_TORTURE", "TASKDIR_CHECKS", "TASKDIR_CONFORMANCE", "TASKDIR_RACE", "TASKDIR_RACE_SEED")
 """What else of the environment decides which runs there are."""
 
 
@@ -58,9 +59,9 @@ def seed() -> int:
     return int(given) if given else random.SystemRandom().randrange(1, 2**32)
 
 
-def replay(seed: int | None) -> str:
-    """Return the one line that plays the test of now again, with this seed."""
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+def replay(seed: int | None, test: str = "") -> str:
+    """Return the one line that plays a test again, the one of now if none is named, with this seed."""
+    test = test or os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
     words = [f"{name}={shlex.quote(os.environ[name])}" for name in _KNOBS if os.environ.get(name)]
     words += [f"TASKDIR_SEED={seed}"] if seed is not None else []
     return " ".join([*words, ".venv/bin/python -m pytest -n0", shlex.quote(test)]).rstrip()
@@ -109,6 +110,6 @@ def note(
         file.write(json.dumps(line).encode() + b"\n")
 
 
-def read(path: Path) -> list[dict[str, object]]:
+def read(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a ledger."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

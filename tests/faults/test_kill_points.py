@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import ledger
 from faults.world import Countdown, Killed, World
 from taskdir import journal, strictjson, view
 from taskdir.documents import timestamp
@@ -246,11 +247,13 @@ def test_killed_before_every_operation(base: Path, story: Story, lose_index: boo
     whole = play(base, story, None)
     expected, operations = outcome(whole), whole.hook.count
     assert operations > 40
-    for at in range(1, operations + 1):
-        world = play(base, story, at, lose_index=lose_index)
-        check_log(world)
-        assert outcome(world) == expected, f"{story.__name__}: killed before {at}: {whole.hook.seen[at - 1]}"
-        shutil.rmtree(world.base)
+    with ledger.entry("kills at each operation of the daemon", seed=None, unit="kills") as entry:
+        for at in range(1, operations + 1):
+            world = play(base, story, at, lose_index=lose_index)
+            check_log(world)
+            assert outcome(world) == expected, f"{story.__name__}: killed before {at}: {whole.hook.seen[at - 1]}"
+            shutil.rmtree(world.base)
+            entry.runs += 1
 
 
 def test_killed_again_during_recovery(base: Path) -> None:

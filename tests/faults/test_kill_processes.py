@@ -7,7 +7,6 @@ log and the directories only.
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import ledger
 from support.live import Root, taskdir, until
 
 TASKS, KILLS, AGENTS = 600, 30, 3
@@ -96,8 +96,13 @@ class Crew:
 
 
 def test_thirty_kills_lose_nothing(tmp_path: Path) -> None:
-    seed = int(os.environ.get("TASKDIR_SEED") or random.randrange(1 << 32))
-    print(f"replay: TASKDIR_SEED={seed} pytest {__file__}")
+    seed = ledger.seed()
+    with ledger.entry("kill -9 of a working daemon", seed=seed, unit="kills") as entry:
+        lose_nothing(tmp_path, seed)
+        entry.runs += KILLS
+
+
+def lose_nothing(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     root = Root(tmp_path / "root", scan_seconds=0.1, settle_seconds=0.2)
     marks = sorted(chance.sample(range(20, TASKS * 3 - 40), KILLS))
