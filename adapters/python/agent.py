@@ -7,21 +7,20 @@ in as it is, and no message is looked into: the daemon judges.
 
 from __future__ import annotations
 
-import logging
 import os
-import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
 
 from taskdir import Claim, Taskdir, TaskdirError, gestures, held, names, roots, work
 from taskdir.disk import Disk
 from taskdir.errors import Busy, Invalid, Missing, Usage
 from taskdir.places import Places
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 DISK = Disk()
 USAGE = {
@@ -109,7 +108,7 @@ def give_back(path: str) -> None:
 def note(path: str, said: str) -> None:
     """Leave a line for people, which renews the lease."""
     path = own(path)
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if not gestures.note(DISK, path, {"time": now, "text": text(said)}):
         raise gestures.lost(path)
 
@@ -136,6 +135,8 @@ def wait(id: str, seconds: str | None = None) -> int:
 
 def hold(path: str, *command: str) -> int:
     """Run a command; the lease stays fresh meanwhile."""
+    import subprocess
+
     path = own(path)
     keeper = held.Hold(DISK, path, held.lease_of(roots.read_json(path) or {}))
     try:
@@ -156,6 +157,8 @@ def hold(path: str, *command: str) -> int:
 
 def work_(agent: str, *words: str) -> None:
     """Claim and run a command for each task."""
+    import logging
+
     split = words.index("--") if "--" in words else len(words)
     ahead, command = list(words[:split]), words[split + 1 :]
     queue = ahead.pop(0) if ahead and not ahead[0].startswith("--") else "default"
@@ -193,6 +196,9 @@ def do(claim: Claim, command: tuple[str, ...]) -> None:
 
 def run(claim: Claim, command: tuple[str, ...]) -> tuple[int, bytes]:
     """Run a command; returns its exit code, negative for a signal, and its stdout."""
+    import subprocess
+    from tempfile import TemporaryFile
+
     env = {**os.environ, "TASKDIR_TASK": claim.path, "TASKDIR_ID": claim.id, "TASKDIR_ATTEMPT": str(claim.attempt)}
     with open(claim.path, "rb") as task, TemporaryFile() as output:
         # In a session of its own: Ctrl-C at a terminal ends the worker alone, a lost claim CMD with its children.
@@ -204,12 +210,14 @@ def run(claim: Claim, command: tuple[str, ...]) -> tuple[int, bytes]:
         return code, output.read()
 
 
-def watch(claim: Claim, process: subprocess.Popen[bytes]) -> int:
+def watch(claim: Claim, process: Popen[bytes]) -> int:
     """Return how the process ends; ask it to, once the claim is lost."""
+    from subprocess import TimeoutExpired
+
     while True:
         try:
             return process.wait(work.LOOK_SECONDS)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             if claim.lost:
                 os.killpg(process.pid, signal.SIGTERM)
 
@@ -262,7 +270,7 @@ def stdin() -> bytes:
                 break
             data += piece
         except BlockingIOError:
-            select.select([0], [], [])
+            time.sleep(0.02)
     return data
 
 
