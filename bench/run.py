@@ -15,6 +15,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def result(bench: Bench, *, quick: bool, before: dict[str, Any]) -> dict[str, An
         "date": today(),
         "commit": commit(),
         "quick": quick,
+        "rounds": bench.sizes.rounds,
         "machine": before,
         "file_system": bench.ground.words,
         "fast": fast,
@@ -94,10 +96,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fs", choices=["ext4", "xfs", "tmpfs", "here"], default="ext4")
     parser.add_argument("--under", default=tempfile.gettempdir(), help="where the image lies, or what is measured")
     parser.add_argument("--parts", default="a,b,c,d,e,f,g,h,i,j", help="letters, with commas")
+    parser.add_argument("--rounds", type=int, help="repetitions of everything that is repeated (default: 5, quick: 2)")
     parser.add_argument("--out", type=Path, default=RESULTS / "latest.json")
     parser.add_argument("--publish", action="store_true", help="write docs/performance.json, .md, plots, README")
     args = parser.parse_args(argv)
-    told = run(QUICK if args.quick else FULL, args.fs, args.under, args.parts, quick=args.quick)
+    sizes = QUICK if args.quick else FULL
+    if args.rounds:
+        sizes = replace(sizes, rounds=args.rounds)
+    told = run(sizes, args.fs, args.under, args.parts, quick=args.quick)
     out = page.RESULT if args.publish else args.out
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
