@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,15 @@ FAILURES = (OSError, AssertionError, RuntimeError, ValueError, subprocess.Subpro
 RESULTS = HOUSE / "bench" / "results"
 
 
-def measure(bench: Bench, letters: str) -> None:
-    """Run the parts that answer one of the letters."""
+def measure(bench: Bench, letters: str, after: Callable[[], object]) -> None:
+    """Run the parts that answer one of the letters; ``after`` each there is something to keep."""
     for answers, part in PARTS:
         if set(answers) & set(letters):
             try:
                 part(bench)
             except FAILURES as failure:  # the other parts still have something to say
                 bench.skip(f"part {part.__name__}", f"it failed: {failure!r}")
+            after()
     bench.progress.end()
 
 
@@ -78,14 +80,22 @@ def result(bench: Bench, *, quick: bool, before: dict[str, Any]) -> dict[str, An
     }  # fmt: skip
 
 
-def run(sizes: Sizes, kind: str, under: str, letters: str, *, quick: bool) -> dict[str, Any]:
-    """Measure on a file system of a kind; returns the result."""
+def run(
+    sizes: Sizes, kind: str, under: str, letters: str, *, quick: bool, keep: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """Measure on a file system of a kind; returns the result, and gives what there is to ``keep`` after each part."""
     progress, before = Progress(), machine()
     with stoppable(), ground(kind, under, progress.say) as where:
         bench = Bench(where, sizes, under, progress)
         progress.say(f"on {where.words}")
-        measure(bench, letters)
+        measure(bench, letters, lambda: keep(result(bench, quick=quick, before=before)))
         return result(bench, quick=quick, before=before)
+
+
+def write(path: Path, told: dict[str, Any]) -> None:
+    """Write a result."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main(argv: list[str]) -> int:
@@ -103,11 +113,9 @@ def main(argv: list[str]) -> int:
     sizes = QUICK if args.quick else FULL
     if args.rounds:
         sizes = replace(sizes, rounds=args.rounds)
-    told = run(sizes, args.fs, args.under, args.parts, quick=args.quick)
-    out = page.RESULT if args.publish else args.out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    told = run(sizes, args.fs, args.under, args.parts, quick=args.quick, keep=partial(write, args.out))
     print(table.table(told))
     if args.publish:
+        write(page.RESULT, told)
         page.publish()
     return 0

@@ -33,7 +33,10 @@ def measured(letters: str, under: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     monkeypatch.setattr(rest, "SETTLE", 0.1)
     monkeypatch.setattr(starts, "AGAIN", 1)
     monkeypatch.setattr(history, "SEGMENT", 100_000)
-    return run.run(TINY, "here", str(under), letters, quick=True)
+    kept = list[dict[str, Any]]()
+    told = run.run(TINY, "here", str(under), letters, quick=True, keep=kept.append)
+    assert kept[-1]["series"] == told["series"], "what a broken run leaves is not what there was"
+    return told
 
 
 @pytest.mark.parametrize("letters", ["abc", "dh", "f", "gj", "i"])
