@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 
 TICK = os.sysconf("SC_CLK_TCK")
-NAP = 0.0005
-"""Seconds that an agent rests when nothing is offered."""
+NAP, LONG_NAP = 0.0005, 0.016
+"""Seconds that an agent rests when nothing is offered: twice as long each time, so that many do not eat the machine."""
 PATIENCE = 600.0
 """Seconds after which a run is given up."""
 TOOLS = {
@@ -154,6 +154,7 @@ def work(root: str, agent: str, tasks: int, finished: Synchronized[int]) -> None
     """Be an agent: list once, take in order, finish, until all agents together have finished ``tasks``."""
     ready, mine = f"{root}/ready/default", f"{root}/claimed/{agent}"
     os.makedirs(mine, exist_ok=True)
+    nap = NAP
     while finished.value < tasks:
         took = 0
         for name in sorted(os.listdir(ready)):
@@ -171,8 +172,9 @@ def work(root: str, agent: str, tasks: int, finished: Synchronized[int]) -> None
             took += 1
         with finished.get_lock():
             finished.value += took
+        nap = NAP if took else min(nap * 2, LONG_NAP)
         if not took:
-            time.sleep(NAP)
+            time.sleep(nap)
 
 
 def measure(root: str, pid: int, tasks: int, agents: int, first: int = 0) -> Run:

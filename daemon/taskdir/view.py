@@ -149,9 +149,11 @@ class View:
         A directory in place of a result is the agent's: it stays with it, under a name that is nobody's.
         """
         taken = self._take_over(paper)
-        if taken is not None and paper.slot is not None and os.path.isdir(taken) and not os.path.islink(taken):
+        if taken is None:
+            return
+        if paper.special and paper.slot is not None and os.path.isdir(taken) and not os.path.islink(taken):
             self._disk.rename(taken, self._places.join("claimed", paper.slot.agent, paper.name + ".refused"))
-        elif taken is not None:
+        else:
             self._disk.unlink(taken)
 
     def _take_over(self, paper: Paper) -> str | None:

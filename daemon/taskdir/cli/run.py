@@ -34,6 +34,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
     from taskdir.watch import Hints
 
     root = env.root()
+    gc.set_threshold(50_000, 20, 20)  # a batch makes much that goes all at once, and hardly a cycle
     handler = textlog.start(args.log_format, all_events=args.verbose)
     try:
         daemon = Daemon(str(root))
@@ -42,8 +43,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
         try:
             _handle_signals(daemon, hints.wakeup_fd)
             daemon.open()
-            gc.freeze()  # what is loaded now stays; a pass makes much that goes at once, and hardly a cycle
-            gc.set_threshold(50_000, 20, 20)
+            gc.freeze()  # what is loaded now stays
             if not args.once and args.log_format == "text":
                 env.say(f"taskdir {__version__} runs in {root} (pid {os.getpid()}); Ctrl-C ends it")
             daemon.run(hints, manager, once=args.once)
