@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -41,8 +40,6 @@ log = logging.getLogger("taskdir")
 
 DESKS = (claims, results, leases, benches, offers, state, intake)
 """Each (known as earlier desks leave it, seen, now) → events. Claims before results before ends before new work."""
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Ticker(Protocol):
@@ -90,7 +87,7 @@ class Daemon:
         self.settings = _read_settings(self.places)
         self._lock = _take_lock(self.places)
         self._stopping = self._reloading = False
-        self._full = False
+        self._begun = self._full = False
         self._fault: str | None = None
 
     def open(self) -> None:
@@ -118,17 +115,19 @@ class Daemon:
         self._view = View(self.places, self._disk, self.index, self._observer.papers, self._records.due)
         self._use_settings()
         self._say_who()
-        self._log_event({"event": "started", "version": __version__, "protocol": settings.PROTOCOL, "pid": os.getpid()})
+        self._begin()
 
     def one_pass(self) -> bool:
         """Observe, decide, record, index, publish. Says whether there was anything to do."""
         now = self._clock.now()
         self._make_places()
         self._reload_settings()
+        if not self._begun and not self._begin():
+            return False
         with self.index.transaction():
             seen = self._observer.look(now, self.settings)
             if self._full:
-                seen.messages.clear()  # the disk is full: finishing work goes on, new work waits
+                seen.messages.clear()  # the log could not be written: finishing work goes on, new work waits
             known = Known(self.index, self.settings, self._catalog, now)
             events = decide(known, seen, now)
             if not self._record(events, now):
@@ -152,16 +151,19 @@ class Daemon:
         """Make the directories that are missing, be it that somebody deleted one of them while we run."""
         for path in [*self.places.public(), *self.places.private()]:
             if not os.path.isdir(path):
-                self._disk.mkdir(path)
+                try:
+                    self._disk.mkdir(path)
+                except OSError as error:
+                    log.warning("%s: cannot be made yet: %s", path, error)
 
     def _record(self, events: list[Event], now: Now) -> bool:
-        """Commit the pass's events and apply them; False when the disk was full and nothing was recorded."""
+        """Commit the pass's events and apply them; False when the log took nothing and is as before."""
         try:
             batch = self._journal.append(events)
+        except SyncFailed:
+            raise
         except OSError as error:
-            if error.errno not in _FULL or isinstance(error, SyncFailed):
-                raise
-            log.error("the disk is full: no new work is taken until there is room (%s)", error)
+            log.error("the log cannot be written: no new work is taken until it can (%s)", error)
             self._full = True
             return False
         self._full = False
@@ -193,7 +195,8 @@ class Daemon:
         """Log ``stopped``, sync the records, let the root go."""
         self._view.hand_back_taken()
         self._records.sync()
-        self._log_event({"event": "stopped"})
+        if self._begun:
+            self._log_event({"event": "stopped"})
         self._journal.close()
         self.index.close()
         self._lock.release()
@@ -213,11 +216,16 @@ class Daemon:
         soonest = min((at - now for at in due if at is not None), default=self.settings.scan_seconds)
         return min(self.settings.scan_seconds, max(soonest, 0.001))
 
-    def _log_event(self, event: Event) -> None:
-        now = self._clock.now()
-        known = Known(self.index, self.settings, self._catalog, now)
+    def _begin(self) -> bool:
+        """Log ``started``, which opens every run; until the log takes it, a pass does nothing."""
+        started = {"event": "started", "version": __version__, "protocol": settings.PROTOCOL, "pid": os.getpid()}
+        self._begun = self._log_event(started)
+        return self._begun
+
+    def _log_event(self, event: Event) -> bool:
+        known = Known(self.index, self.settings, self._catalog, now := self._clock.now())
         known.add(event)
-        self._record(known.events, now)
+        return self._record(known.events, now)
 
     def _reload_settings(self) -> None:
         shape = signature(self.places.settings)
@@ -245,7 +253,7 @@ class Daemon:
 
     def _status(self) -> str:
         """One line about the present, for a service manager."""
-        trouble = "the disk is full, no new work is taken; " if self._full else ""
+        trouble = "the log cannot be written, no new work is taken; " if self._full else ""
         trouble += f"{self._fault}; " if self._fault else ""
         return f"{trouble}{self.index.mark.seq} events in {self.places.root}"
 

@@ -17,6 +17,11 @@ Hook = Callable[[str, str], None]
 
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
+"""Errors that say something about this process, and nothing about the file that it wanted."""
+SYNC_ERRORS = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a failed fsync says; other errors come before it, at the open."""
+
 
 class NotRegular(Exception):
     """What should be read is no regular file: a link, FIFO, directory or device. ``kind`` says which."""

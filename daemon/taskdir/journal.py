@@ -115,7 +115,7 @@ class Journal:
     def append(self, events: list[Event]) -> Batch | None:
         """Commit one batch: complete each event with ``prev`` (the last one with ``end``), write, sync.
 
-        ``events`` carry their ``seq`` already. Raises OSError when the disk is full (the log is as before), SyncFailed
+        ``events`` carry their ``seq`` already. Raises OSError when it was not taken (the log is as before), SyncFailed
         when its end is uncertain.
         """
         if not events:

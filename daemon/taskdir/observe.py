@@ -6,19 +6,23 @@ overlooked. Changes nothing on disk.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 
 from taskdir import contracts, known, names, strictjson
 from taskdir.contracts import Catalog
-from taskdir.disk import NotRegular, TooLarge, holds, read_regular
+from taskdir.disk import OURS, NotRegular, TooLarge, holds, read_regular
 from taskdir.documents import Now
 from taskdir.errors import Invalid
 from taskdir.holdings import Holdings
 from taskdir.index import Index
-from taskdir.papers import Papers, signature
+from taskdir.papers import Papers, shape_of, signature
 from taskdir.places import Places
 from taskdir.seen import Seen, Signature, Slot
 from taskdir.settings import Settings
+
+log = logging.getLogger("taskdir")
 
 MAX_ENTRY = 1 << 24
 PASS_LIMIT = 512
@@ -46,6 +50,7 @@ class Observer:
         self.papers = Papers()
         self._contract_files: dict[str, dict[str, Signature]] = {}
         self._first = True
+        self._contracts_known = False
 
     def look(self, now: Now, settings: Settings) -> Seen:
         """Return what is there now."""
@@ -71,26 +76,40 @@ class Observer:
             self._contract_files[directory] = dict.fromkeys(found, (0, 0, 0, 0))
 
     def _look_at_contracts(self, settings: Settings) -> None:
+        self._contracts_known = True
         keys = os.path.join(self._places.contracts, "state")
         for directory, catalog in ((self._places.contracts, self._catalog), (keys, self._catalog.keys)):
-            found: dict[str, Signature] = {}
-            before = self._contract_files.get(directory, {})
-            for name in _list(directory) if catalog is not None else ():
-                word = name.removesuffix(names.TASK)
-                shape = signature(os.path.join(directory, name))
-                if catalog is not None and names.is_message_name(name) and names.is_word(word) and shape is not None:
-                    found[word] = shape
-                    if before.get(word) != shape:
-                        self._load_contract(catalog, os.path.join(directory, name), word, settings)
-            for word in before.keys() - found.keys():
-                if catalog is not None:
-                    catalog.drop(word)
-            self._contract_files[directory] = found
+            if catalog is None:
+                continue
+            try:
+                self._look_at_catalog(directory, catalog, settings)
+            except OSError as error:
+                log.warning("%s: cannot be read now: %s", directory, error)
+                self._contracts_known = False
+
+    def _look_at_catalog(self, directory: str, catalog: Catalog, settings: Settings) -> None:
+        """Load what is new, drop what is gone. Raises OSError when that cannot be told: then no message is judged."""
+        found: dict[str, Signature] = {}
+        before = self._contract_files.setdefault(directory, {})
+        for name in _names(directory):
+            word = name.removesuffix(names.TASK)
+            if names.is_message_name(name) and names.is_word(word):
+                path = os.path.join(directory, name)
+                with contextlib.suppress(FileNotFoundError):
+                    found[word] = shape_of(os.lstat(path))
+                    if before.get(word) != found[word]:
+                        self._load_contract(catalog, path, word, settings)
+                        before[word] = found[word]
+        for word in before.keys() - found.keys():
+            catalog.drop(word)
+        self._contract_files[directory] = found
 
     def _load_contract(self, catalog: Catalog, path: str, word: str, settings: Settings) -> None:
         try:
             catalog.load(word, read_regular(path, settings.max_message_bytes))
-        except (OSError, NotRegular, TooLarge):
+        except (OSError, NotRegular, TooLarge) as error:
+            if isinstance(error, OSError) and error.errno in OURS:
+                raise
             catalog.load(word, b"")
         last = self._index.register.last_contract(word) if catalog is self._catalog else None
         if catalog.get(word) is None and last is not None:
@@ -176,7 +195,7 @@ class Observer:
         if not self._inbox:
             found = filter(names.is_message_name, _list(self._places.inbox))
             self._inbox = sorted(found, key=os.fsencode, reverse=True)
-        while self._inbox:
+        while self._inbox and self._contracts_known:
             if self.papers.count >= PASS_LIMIT:
                 seen.more = True
                 return
@@ -185,6 +204,14 @@ class Observer:
             paper = self.papers.read(path, name, settings.max_batch_bytes, now.seconds, settings.settle_seconds)
             if paper is not None:
                 seen.messages.append(paper)
+
+
+def _names(path: str) -> list[str]:
+    """Return the names in a directory, nothing when there is none. Raises OSError."""
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _list(path: str) -> list[str]:

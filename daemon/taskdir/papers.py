@@ -7,12 +7,15 @@ settle_seconds. Every other file is read and judged at once, so one slow writer 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 
 from taskdir import strictjson
-from taskdir.disk import NotRegular, TooLarge, read_shaped
+from taskdir.disk import OURS, NotRegular, TooLarge, read_shaped
 from taskdir.errors import Invalid
 from taskdir.seen import Paper, Signature, Slot
+
+log = logging.getLogger("taskdir")
 
 NO_BYTES = hashlib.sha256(b"").hexdigest()
 """The hash of what was judged of a result that is no readable file."""
@@ -59,6 +62,9 @@ class Papers:
         try:
             _fill(paper, limit)
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("%s: cannot be read now: %s", path, error)
             return None
         shape = paper.shape
         if shape is None:
@@ -109,9 +115,9 @@ def _fill(paper: Paper, limit: int) -> None:
     except TooLarge as error:
         paper.size = error.size
         fault = Invalid("too-large", f"{error.size} bytes are too many", expected=f"at most {limit} bytes")
-    except FileNotFoundError:
-        raise
     except OSError as error:
+        if error.errno in OURS or isinstance(error, FileNotFoundError):
+            raise
         fault = Invalid("unreadable", f"the daemon cannot read the file: {error.strerror}", hint="chmod a+r")
     else:
         paper.shape = shape_of(found)

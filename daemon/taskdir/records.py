@@ -9,9 +9,10 @@ import logging
 import os
 
 from taskdir import names
-from taskdir.disk import Disk, holds
+from taskdir.disk import SYNC_ERRORS, Disk, holds
 from taskdir.documents import Task
 from taskdir.index import Index
+from taskdir.journal import SyncFailed
 from taskdir.known import record_bytes
 from taskdir.places import Places
 
@@ -74,16 +75,26 @@ class Records:
         self._unsynced.append(path)
 
     def sync(self) -> None:
-        """Put the published records on the device and remember how far that is."""
+        """Put the published records on the device and remember how far that is. Raises SyncFailed."""
         if self.due or not self._unsynced:
             return
+        try:
+            self._sync()
+        except OSError as error:
+            if error.errno in SYNC_ERRORS:  # never repeated (SPEC 10.6); the next start publishes them again
+                said = f"a record could not be synced: {error.strerror}"
+                raise SyncFailed(error.errno, said, error.filename) from error
+            log.warning("the records cannot be synced yet: %s", error)
+            return
+        self._unsynced.clear()
+        self._index.set_meta("records_synced", str(self._index.mark.seq))
+
+    def _sync(self) -> None:
         if len(self._unsynced) <= SYNC_SINGLY or not self._disk.sync_all():
             for path in self._unsynced:
                 self._disk.sync_file(path)
         for directory in (self._places.done, self._places.failed):
             self._disk.sync_dir(directory)
-        self._unsynced.clear()
-        self._index.set_meta("records_synced", str(self._index.mark.seq))
 
 
 def record_path(places: Places, task: Task) -> str:

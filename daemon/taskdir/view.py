@@ -34,11 +34,14 @@ class View:
     def __init__(self, places: Places, disk: Disk, index: Index, papers: Papers, due: set[str]) -> None:
         """``due`` are the tasks whose record is not published yet: their claims stay as they are until it is."""
         self._places, self._disk, self._index, self._papers, self._due = places, disk, index, papers, due
+        self._unanswered: dict[str, tuple[Callable[..., None], Paper]] = {}
         self._numbers = itertools.count(int.from_bytes(os.urandom(5), "big"))
 
     def publish(self, seen: Seen) -> None:
         """Answer everything that was judged: claims, results, messages, strangers."""
         claimed = self._places.claimed
+        for path, (step, paper) in [*self._unanswered.items()]:
+            self._safely(path, step, paper)
         for slot, holding in seen.holdings.items():
             self._safely(f"{claimed}/{slot.agent}/{slot.stem}", self._clear, slot, holding)
         for slot, suffixes in seen.leftovers.items():
@@ -58,8 +61,13 @@ class View:
         try:
             step(*about)
         except OSError as error:
-            log.warning("%s: cannot be published yet: %s", path, error)
+            if path not in self._unanswered:
+                log.warning("%s: cannot be published yet: %s", path, error)
             self._papers.set_stuck(path)
+            if about and isinstance(about[0], Paper):
+                self._unanswered[path] = step, about[0]  # it was judged, and will not be read again: try in each pass
+        else:
+            self._unanswered.pop(path, None)
 
     def _clear(self, slot: Slot, holding: Holding) -> None:
         """Take a claim's files away once the claim is over: the task file first, its result by ``_answer_result``."""
