@@ -1,0 +1,198 @@
+"""Whole stories, stopped at a call: what the next daemon makes of it, and what a stop of that one leaves (SPEC 12).
+
+A story is a scenario of the conformance kit. It goes on undisturbed: what a stop would leave is the root as it lies
+then, so a copy of it is given to a new daemon and brought to rest; what a stop of that one would leave is a copy again,
+for pairs, and so on. Each copy that came to rest is one run, and is judged.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faults.calls import Call, Calls
+from faults.copying import copy, remove
+from faults.verdict import Before, Outcome, Wrong, judge, outcome, shape
+from taskdir.conformance.own import Own, Ticker
+from taskdir.conformance.stage import MOST_PASSES
+from taskdir.daemon import Daemon
+
+Json = dict[str, Any]
+MOST_SECONDS = 40
+Way = tuple[int, ...]
+"""Which call of a story, then which one of the recovery, and so on."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the runs came to. ``chances``: how likely a stop is tried, by depth; ``only``: this one alone."""
+
+    base: Path
+    draw: random.Random = field(default_factory=random.Random)
+    chances: tuple[float, ...] = (1.0,)
+    only: Way = ()
+    runs: Counter[str] = field(default_factory=Counter)
+    found: list[str] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def room(self) -> str:
+        """Return a path that was not used yet."""
+        return str(self.base / str(next(self._numbers)))
+
+    def takes(self, way: Way) -> bool:
+        """Say whether a stop is tried."""
+        if self.only:
+            return way == self.only[: len(way)]
+        return self.draw.random() < self.chances[len(way) - 1]
+
+    def fault(self, replay: str, what: str) -> None:
+        """Note what a run showed to be wrong, and what plays it again."""
+        self.found.append(f"{what}\n  replay: {replay}")
+
+
+def rest(daemon: Daemon) -> None:
+    """Let a daemon work until nothing changes, and once more: what a stop left may take two passes. Raises Wrong."""
+    for _ in range(MOST_PASSES):
+        if not daemon.one_pass():
+            daemon.one_pass()
+            return
+    raise Wrong("the daemon does not come to rest")
+
+
+class Reference(Own):
+    """The story as it is: what it comes to at the next rest after each request, if nobody else does anything before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._root = ""
+        self._asked: list[tuple[object, object, Outcome | None]] = []
+
+    def ask(self, request: Json) -> Json:
+        """Answer, and look at the tree before and after."""
+        self._root = request.get("root", self._root)
+        before = shape(self._root)
+        answer = super().ask(request)
+        at_rest = request["do"] == "pass" and not answer["worked"]
+        self._asked.append((before, shape(self._root), outcome(self._root) if at_rest else None))
+        return answer
+
+    def expected(self) -> list[Outcome | None]:
+        """Return for each request what must come of a stop in it, None where others act before the next rest."""
+        found: list[Outcome | None] = []
+        for number in range(len(self._asked)):
+            _, end, came = self._asked[number]
+            for start, after, later in self._asked[number + 1 :]:
+                if came is not None or start != end:
+                    break
+                end, came = after, later
+            found.append(came)
+        return found
+
+
+class Stops(Own):
+    """Our daemon as the subject of a story, with a stop at each of its calls that the tally takes."""
+
+    def __init__(self, label: str, calls: Calls, tally: Tally, expected: list[Outcome | None]) -> None:
+        super().__init__()
+        self._label, self._calls, self._tally = label, calls, tally
+        self._expected = iter(expected)
+        self._came: Outcome | None = None
+        self._points = _Points(self, "", ())
+        self._request: Json = {}
+
+    def ask(self, request: Json) -> Json:
+        """Answer, and stop on the way."""
+        self._request, self._came = request, next(self._expected)
+        self._points.root = request.get("root", self._points.root)
+        with self._calls.watch(self._points):
+            return super().ask(request)
+
+    def stop(self, points: _Points, call: Call, when: str) -> None:
+        """A daemon was stopped here: let the next one work on a copy."""
+        way = (*points.way, points.count)
+        if not self._tally.takes(way):
+            return
+        at = self._tally.room()
+        copy(points.root, at)
+        if when == "half of":
+            _tear(points.root, at, call)
+        if os.path.exists(os.path.join(at, "taskdir.json")):  # else no daemon starts there
+            before = Before(*mark_of(points.daemon or self.daemon))
+            before.look(at)
+            try:
+                self._recover(at, way, before)
+            except Wrong as wrong:
+                self._tally.fault(f"{self._label} @ {','.join(map(str, way))}", f"stopped {when} {call}: {wrong}")
+            self._tally.runs[("", "stops", "pairs", "triples")[len(way)]] += 1
+        remove(at)
+
+    def _recover(self, root: str, way: Way, before: Before) -> None:
+        points, ticker = _Points(self, root, way), Ticker(self._request["now"], self._request["wall"])
+        try:
+            with self._calls.watch(points if len(way) < len(self._tally.chances) else None):
+                points.daemon = Daemon(root, clock=ticker)
+                points.daemon.open()
+                rest(points.daemon)
+            judge(root, before)
+            if self._came is not None and outcome(root) != self._came:
+                self._wait(points.daemon, ticker, self._came)
+        except Wrong:
+            raise
+        except Exception as error:
+            raise Wrong(f"{type(error).__name__}: {error}") from error
+        finally:
+            if points.daemon is not None:
+                points.daemon.abandon()
+
+    def _wait(self, daemon: Daemon, ticker: Ticker, expected: Outcome) -> None:
+        """Let time pass: a start gives leases, settling and benches their full time. Raises Wrong."""
+        root, now, wall = daemon.places.root, self._request["now"], self._request["wall"]
+        came = outcome(root)
+        for seconds in range(1, MOST_SECONDS + 1):
+            ticker.tell(now + seconds, wall + seconds)
+            rest(daemon)
+            if outcome(root) == expected:
+                return
+        raise Wrong(f"the stop changed what came out: {came} instead of {expected}")
+
+
+def mark_of(daemon: Daemon | None) -> tuple[int, str]:
+    """Return the end of the log as a daemon knows it."""
+    journal = getattr(daemon, "_journal", None)
+    return (journal.mark.seq, journal.mark.hash) if journal is not None else (0, "")
+
+
+class _Points:
+    """The watcher of one life: before each call that changes something, after it, and in the middle of a write."""
+
+    def __init__(self, stops: Stops, root: str, way: Way) -> None:
+        self._stops, self.root, self.way = stops, root, way
+        self.count = 0
+        self.daemon: Daemon | None = None
+
+    def __call__(self, call: Call) -> Any:
+        if not call.changes:
+            return call.make()
+        self._stop(call, "before")
+        answer = call.make()
+        if call.name == "write" and len(call.args[1]) > 1:
+            self._stop(call, "half of")
+        self._stop(call, "after")
+        return answer
+
+    def _stop(self, call: Call, when: str) -> None:
+        self.count += 1
+        self._stops.stop(self, call, when)
+
+
+def _tear(root: str, copied: str, call: Call) -> None:
+    """Leave only half of what was just written."""
+    path = os.readlink(f"/proc/self/fd/{call.args[0]}")
+    torn = os.path.join(copied, os.path.relpath(path, root))
+    os.truncate(torn, os.path.getsize(torn) - len(call.args[1]) // 2)

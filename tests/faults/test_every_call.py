@@ -1,0 +1,212 @@
+"""A stop before, in and after every call that changes a file, an error at every call, and stops again in the recovery.
+
+The stories are the scenarios of the conformance kit. ``make torture`` takes every stop and 100 times as many pairs,
+triples and errors; ``make test`` what the lot of a printed seed gives. A finding prints what plays it again alone:
+
+    TASKDIR_STOP='life: the whole way @ 12,3' .venv/bin/python -m pytest -n0 tests/faults/test_every_call.py
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults import ledger
+from faults.calls import Calls, tapped
+from faults.crashes import Reference, Stops, Tally
+from faults.failing import Failing, Fault, fail, faults_of, name_of
+from taskdir import disk, journal
+from taskdir.conformance import vectors
+from taskdir.conformance.stage import play
+from taskdir.daemon import Daemon
+
+TMPFS = "/dev/shm"
+SHARDS = 24
+CHANCES = (0.06, 0.004) if not ledger.torture() else (1.0, 0.05, 0.003)
+"""How likely a stop is tried, one in its recovery, and one in the recovery of that."""
+ERRORS = 0.01 if not ledger.torture() else 0.2
+"""How likely an error at a call is tried."""
+OTHERWISE = {
+    "cancel: a task and its cancel in one pass, in byte order": "what was refused is judged again, and now its task is",
+    "state: a contract of a key that cannot be used lets nothing pass": "the last good one of a key is in no log",
+}
+"""Stories that a stop may bring to another end, and why."""
+SCENES = [(label, scene) for label, scene in vectors.scenarios() if "needs" not in scene]
+
+
+@pytest.fixture
+def tally(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tally]:
+    """Room on tmpfs, no waiting for devices, no words of the daemon's."""
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda fd: None)
+    logging.getLogger("taskdir").setLevel(logging.CRITICAL + 1)
+    base = Path(tempfile.mkdtemp(dir=TMPFS if os.access(TMPFS, os.W_OK) else None))
+    yield Tally(base)
+    shutil.rmtree(base)
+    logging.getLogger("taskdir").setLevel(logging.NOTSET)
+
+
+def lot_of(seed: int, shard: int) -> random.Random:
+    """Return what draws for one shard: the seed alone says what it does."""
+    return random.Random(f"{seed} {shard}")
+
+
+def stop(label: str, scene: dict[str, Any], calls: Calls, tally: Tally) -> None:
+    """Play a story with the stops that the tally takes."""
+    reference = Reference()
+    assert play(scene, Path(tally.room()), None, reference) == []
+    expected = reference.expected()
+    if label in OTHERWISE:
+        expected = [None for _ in expected]
+    assert play(scene, Path(tally.room()), None, Stops(label, calls, tally, expected)) == []
+
+
+def all_faults(scene: dict[str, Any], calls: Calls, tally: Tally) -> list[Fault]:
+    """Return every error that a story can be given."""
+    whole = Failing(calls)
+    assert play(scene, Path(tally.room()), None, whole) == []
+    return faults_of(whole.calls)
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_stopped_at_every_call(tally: Tally, shard: int) -> None:
+    seed = ledger.seed()
+    tally.draw, tally.chances = lot_of(seed, shard), CHANCES
+    with ledger.entry("stops at every call", seed=seed) as entry, tapped() as calls:
+        for label, scene in SCENES[shard::SHARDS]:
+            stop(label, scene, calls, tally)
+            entry.runs = tally.runs.total()
+        assert not tally.found, "\n".join(tally.found)
+        assert tally.runs["stops"] > 20
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_an_error_at_every_call(tally: Tally, shard: int) -> None:
+    seed = ledger.seed()
+    lot = lot_of(seed, shard)
+    with ledger.entry("errors at every call", seed=seed) as entry, tapped() as calls:
+        for label, scene in SCENES[shard::SHARDS]:
+            for fault in all_faults(scene, calls, tally):
+                if lot.random() < ERRORS:
+                    fail(label, scene, calls, tally, fault)
+            entry.runs = tally.runs["errors"]
+        assert not tally.found, "\n".join(tally.found)
+        assert tally.runs["strays"] <= tally.runs["errors"] / 4, "a fault is to change no more than the time of things"
+
+
+@pytest.mark.skipif("TASKDIR_STOP" not in os.environ, reason="TASKDIR_STOP names one stop or error to play again")
+def test_one_again(tally: Tally) -> None:
+    label, _, what = os.environ["TASKDIR_STOP"].rpartition(" @ ")
+    scene = dict(SCENES)[label]
+    with tapped() as calls:
+        if " " in what:
+            number, name = what.split()
+            fault = next(each for each in all_faults(scene, calls, tally) if each[0] == int(number))
+            errors = [fault[1], *errno.errorcode, 0]
+            fail(label, scene, calls, tally, (fault[0], next(each for each in errors if name_of(each) == name)))
+        else:
+            tally.only = tuple(map(int, what.split(",")))
+            tally.chances = (1.0,) * len(tally.only)
+            stop(label, scene, calls, tally)
+    assert not tally.found, "\n".join(tally.found)
+
+
+def test_stories_that_may_end_otherwise_are_there() -> None:
+    assert set(OTHERWISE) <= {label for label, _ in SCENES}
+
+
+LIFE = "life: "
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def takes_before_it_logs(patch: pytest.MonkeyPatch) -> None:
+    """Plant: inputs are gone before the log has them."""
+    record = Daemon._record
+
+    def early(self: Daemon, events: list[dict[str, Any]], now: Any) -> bool:
+        for event in events:
+            if event["event"] == "accepted":
+                self._disk.unlink(f"{self.places.inbox}/{event['id']}.json")
+        return record(self, events, now)
+
+    patch.setattr(Daemon, "_record", early)
+
+
+def writes_in_place(patch: pytest.MonkeyPatch) -> None:
+    """Plant: what is published is written under its name, not aside."""
+
+    def publish(self: disk.Disk, path: str, data: bytes, *, aside: str, **how: Any) -> os.stat_result:
+        self.unlink(path)
+        return self.create(path, data)
+
+    patch.setattr(disk.Disk, "publish", publish)
+    patch.setattr("taskdir.records.holds", lambda path, data: os.path.exists(path))
+
+
+def forgets_a_tail(patch: pytest.MonkeyPatch) -> None:
+    """Plant: a torn tail stays where it is."""
+    patch.setattr(journal.Journal, "_cut", lambda self, offset: None)
+
+
+def retries_a_failed_sync(patch: pytest.MonkeyPatch) -> None:
+    """Plant: the log goes on after a failed sync, as if the second one told the truth."""
+    datasync = disk.Disk.datasync
+
+    def again(self: disk.Disk, fd: int, path: str) -> None:
+        try:
+            datasync(self, fd, path)
+        except OSError:
+            raise OSError(errno.EAGAIN, "tried again") from None
+
+    patch.setattr(disk.Disk, "datasync", again)
+    patch.setattr(journal, "SyncFailed", OSError)
+    patch.setattr("taskdir.daemon.SyncFailed", ZeroDivisionError)
+
+
+def swallows_an_error_at_append(patch: pytest.MonkeyPatch) -> None:
+    """Plant: a batch that the disk did not take counts as taken."""
+    append = disk.Disk.append_log
+
+    def deaf(self: disk.Disk, fd: int, path: str, data: bytes) -> None:
+        try:
+            append(self, fd, path, data)
+        except OSError:
+            return
+
+    patch.setattr(disk.Disk, "append_log", deaf)
+
+
+def ends_when_full(patch: pytest.MonkeyPatch) -> None:
+    """Plant: an error while a message is answered ends the daemon."""
+    patch.setattr("taskdir.view.View._safely", lambda self, path, step, *about: step(*about))
+
+
+@pytest.mark.parametrize("plant", [takes_before_it_logs, writes_in_place, forgets_a_tail])
+def test_a_planted_fault_is_seen_by_stops(tally: Tally, monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
+    plant(monkeypatch)
+    with tapped() as calls:
+        for label, scene in SCENES:
+            if label.startswith(LIFE) and not tally.found:
+                stop(label, scene, calls, tally)
+    assert tally.found
+
+
+@pytest.mark.parametrize("plant", [retries_a_failed_sync, swallows_an_error_at_append, ends_when_full])
+def test_a_planted_fault_is_seen_by_errors(tally: Tally, monkeypatch: pytest.MonkeyPatch, plant: Plant) -> None:
+    plant(monkeypatch)
+    with tapped() as calls:
+        for label, scene in SCENES:
+            if label.startswith(LIFE):
+                for fault in all_faults(scene, calls, tally):
+                    if not tally.found and fault[1] in (errno.EIO, errno.ENOSPC):
+                        fail(label, scene, calls, tally, fault)
+    assert tally.found
