@@ -107,7 +107,8 @@ def _start(path: str, begin: int, end: int, wanted: Collection[int]) -> subproce
 
 def _cuts(path: str) -> list[int]:
     """Return where the parts of a segment begin: right behind the end of a batch, each."""
-    size, count = os.path.getsize(path), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    size = os.path.getsize(path)
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(count, size // PART or 1)
     found = [0]
     with open(path, "rb") as file:
