@@ -71,7 +71,8 @@ def replay(seed: int | None, test: str = "") -> str:
 def entry(tester: str, *, seed: int | None, unit: str = "runs") -> Iterator[Entry]:
     """Keep the ledger for the block: its time, its runs, and what it raises, with the line that replays it."""
     kept, started, failure = Entry(), time.monotonic(), ""
-    print(f"{tester}: seed {seed}")
+    if seed is not None:
+        print(f"{tester}: seed {seed}")
     try:
         yield kept
     except Exception as error:

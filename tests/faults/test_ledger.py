@@ -12,6 +12,8 @@ from faults import ledger
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the ledger lies, in a tier and with a seed of our choice."""
+    for name in ledger._KNOBS:  # in a night they are set
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TASKDIR_LEDGER", str(tmp_path / "deep/ledger.jsonl"))
     monkeypatch.setenv("TASKDIR_TORTURE", "1")
     monkeypatch.setenv("TASKDIR_SEED", "7")

@@ -3,8 +3,8 @@
     make torture                                     all of it, hours; TASKDIR_SEED=7 plays a seed again
     make torture ARGS=tests/faults/test_kills.py     one tester; whatever else stands in ARGS goes to pytest
 
-At the end stand a row for each entry of the ledger and one line of shell for each failure, which plays it again. The
-ledger itself stays, for ``evidence.py``.
+At the end stand a row for each tester and one line of shell for each failure, which plays it again. The ledger itself
+stays, for ``evidence.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import ledger
+from faults import evidence, ledger
 
 TESTERS = (
     "tests/faults",
@@ -57,10 +57,11 @@ def main(words: list[str]) -> int:
     options = ["-n", "auto", "--dist", "loadgroup", "-o", f"timeout={HOURS * 3600}", "-p", "no:cacheprovider"]
     code = int(pytest.main([*options, *tests, *words], plugins=[failures]))
     print(f"\ntorture: seed {seed}, ledger {path}")
-    for entry in ledger.read(path) if path.exists() else []:
-        print(f"  {entry['tester']}: {entry['runs']:,} {entry['unit']} in {entry['seconds']} s, seed {entry['seed']}")
+    entries = ledger.read(path) if path.exists() else []
+    print(evidence.counts_table(entries))
+    for entry in entries:
         for finding in entry["findings"]:
-            print(f"    finding: {finding}")
+            print(f"finding: {entry['tester']}: {finding}")
     for test in failures.tests:
         print(f"replay: {ledger.replay(seed, test)}")
     return code

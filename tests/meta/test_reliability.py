@@ -123,7 +123,7 @@ def test_torture_prints_its_seed_and_a_line_that_replays_each_failure(tmp_path: 
     done = run(sys.executable, *words)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "torture: seed 77; play it again with: make torture TASKDIR_SEED=77" in done.stdout
-    assert "  planted: 300 runs in 0.0 s, seed 77\n    finding: AssertionError: something is lost" in done.stdout
+    assert "| planted | nightly | 300 runs | 77 | 0 | 1 |\nfinding: planted: AssertionError: something" in done.stdout
     replays = [line.removeprefix("replay: ") for line in done.stdout.splitlines() if line.startswith("replay: ")][-2:]
     assert [line.rpartition("::")[2] for line in replays] == ["test_that_finds", "test_that_dies"]
     assert all("TASKDIR_TORTURE=1" in line and "TASKDIR_SEED=77" in line for line in replays)
