@@ -336,7 +336,9 @@ static enum td_error do_task(struct td_claim *claim, void *context)
     bool mine = collect(claim, pid, pipes[0], &output, &status);
     close(pipes[0]);
     enum td_error error = TD_GONE;
-    if (mine && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    if (mine && td_has_result(claim)) {
+        error = TD_OK; /* the command handed in by itself: that stands, and the loop sees to a refusal */
+    } else if (mine && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         error = finish(claim, &output);
     } else if (mine && WIFEXITED(status) && WEXITSTATUS(status) == GIVE_BACK) {
         error = td_give_back(claim);

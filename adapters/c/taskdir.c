@@ -673,6 +673,12 @@ static bool is_refused(const struct td_claim *claim)
     return beside(claim, ".refused.json", refused) == TD_OK && is_there(refused);
 }
 
+bool td_has_result(const struct td_claim *claim)
+{
+    char result[TD_PATH];
+    return (beside(claim, ".result.json", result) == TD_OK && is_there(result)) || is_refused(claim);
+}
+
 static enum td_error fail_refused(const struct td_claim *claim)
 {
     enum td_error error = td_fail(claim, "refused", "the daemon refused the result, the log says why", true);

@@ -87,6 +87,9 @@ void td_release(struct td_claim *claim);
 enum td_error td_finish(const struct td_claim *claim, const void *output, size_t length);
 enum td_error td_fail(const struct td_claim *claim, const char *code, const char *message, bool retry);
 
+/* Does a result lie beside it, or the refusal of one? Then what you started has handed in by itself. */
+bool td_has_result(const struct td_claim *claim);
+
 /* Lets somebody else do it, at once. */
 enum td_error td_give_back(const struct td_claim *claim);
 

@@ -15,7 +15,7 @@ var ErrGiveBack = errors.New("give the task back")
 // Handler does one task. What it returns becomes the result: the output (see
 // Claim.Finish; a blank json.RawMessage counts as null); or a *Failure as it is; or
 // any other error as a failure of the code "error" that may be retried; or nothing, for ErrGiveBack. A result that it
-// handed in by itself stands.
+// handed in by itself, or by a program that it ran, stands.
 //
 // The context is done once the claim is gone: then stop, nothing will be handed in. It does not end with the context of
 // Run, since the task in hand is to be finished.
@@ -79,9 +79,8 @@ func (w *Worker) take() (*Claim, context.Context, func(), error) {
 		if err != nil || !claim.Refused() {
 			return claim, held, release, err
 		}
-		err = claim.Fail(Failure{Code: "refused", Message: "the result was refused", Retry: true})
+		err = w.failRefused(claim)
 		release()
-		w.say("%s: its result was refused", claim.ID)
 		if err != nil && !w.passed(err) {
 			return nil, nil, nil, err
 		}
@@ -100,6 +99,12 @@ func (w *Worker) take() (*Claim, context.Context, func(), error) {
 	return claim, held, release, err
 }
 
+// failRefused ends an attempt whose result was refused: nobody here will mend it.
+func (w *Worker) failRefused(claim *Claim) error {
+	w.say("%s: its result was refused", claim.ID)
+	return claim.Fail(Failure{Code: "refused", Message: "the result was refused", Retry: true})
+}
+
 // do has a task done and hands in what came of it; ErrGiveBack if it was given back.
 func (w *Worker) do(held context.Context, release func(), claim *Claim) error {
 	defer release() // only after the result is there
@@ -113,8 +118,10 @@ func (w *Worker) do(held context.Context, release func(), claim *Claim) error {
 	returned = true
 	if claim.Gone() {
 		err = claim.gone()
-	} else if claim.HandedIn() || claim.Refused() { // the handler did so by itself
+	} else if claim.HandedIn() { // the handler did so by itself
 		return nil
+	} else if claim.Refused() { // now, while it is locked: without a result the lock's end counts as its death
+		err = w.failRefused(claim)
 	} else if errors.Is(err, ErrGiveBack) {
 		if err = claim.GiveBack(); err == nil {
 			return ErrGiveBack

@@ -1316,8 +1316,11 @@ public final class Taskdir {
             return Integer.parseInt(text);
         }
 
-        private static void print(byte[]... parts) {
+        private static void print(byte[]... parts) throws IOException {
             print(System.out, parts);
+            if (System.out.checkError()) {
+                throw new IOException("cannot write to stdout");
+            }
         }
 
         private static void print(PrintStream to, byte[]... parts) {

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import { Claim, Taskdir, TaskdirError } from "./taskdir.mjs";
+import { Claim, isLocked, Taskdir, TaskdirError } from "./taskdir.mjs";
 
 const USAGE = {
   submit: "submit [ID] <MESSAGE",
@@ -55,6 +55,7 @@ const verbs = {
   }],
   hold: [2, Infinity, async (path, ...command) => {
     const claim = await Claim.resume(path);
+    if (await isLocked(claim.path)) return tell(`another process holds ${path}`, 75);
     process.on("SIGINT", () => {}); // Ctrl-C at a terminal is the command's affair: it gets it, too
     const { code, signal } = await run(command, { stdio: "inherit" }, (child) => {
       process.on("SIGTERM", () => child.kill("SIGTERM"));
@@ -70,7 +71,7 @@ const verbs = {
     while (ahead.length > 1 && ["--tasks", "--idle"].includes(ahead[0])) {
       limits[ahead.shift().slice(2)] = number(ahead.shift(), "work");
     }
-    if (ahead.length > 0 || (at >= 0 && command.length === 0)) throw usage("work");
+    if (ahead.length > 0 || (at >= 0 && command.length === 0) || limits.tasks === 0) throw usage("work");
     const end = new AbortController();
     for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => end.abort());
     const handler = (claim) => (command.length > 0 ? carryOut(claim, command) : claim.finishJson(read(claim.path)));
@@ -89,6 +90,9 @@ async function carryOut(claim, command) {
     const options = { stdio: [task, output, "inherit"], env: { ...process.env, ...facts }, signal: claim.signal };
     const { code, signal } = await run(command, options);
     if (claim.signal.aborted) return;
+    const beside = (ending) => fs.existsSync(claim.path.replace(/\.json$/, ending));
+    if (beside(".result.json")) return claim.leave(); // the command handed it in itself: that stands
+    if (beside(".refused.json")) return await claim.fail("the result was refused", { code: "refused", retry: true });
     const how = signal ? `signal-${constants.signals[signal]}` : `exit-${code}`;
     if (code === 0) {
       const said = fs.readFileSync(join(aside, "output"));

@@ -79,6 +79,9 @@ export class Taskdir {
   ): Promise<number>;
 }
 
+/** Whether Linux knows of an exclusive lock (SPEC 7.6) on a claimed file: another process works on it. */
+export function isLocked(path: string): Promise<boolean>;
+
 /** A task that is yours until you finish it, give it back, or lose it; its lease is kept meanwhile. */
 export class Claim<Input = any> implements AsyncDisposable {
   private constructor();

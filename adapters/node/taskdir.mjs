@@ -59,9 +59,9 @@ export class Taskdir {
     if (held) throw new TaskdirError("unfinished", `unfinished, resume or delete it: ${held}`);
     const mine = join(this.root, "claimed", agent);
     await happens(["EEXIST"], fs.mkdir(mine)); // a root that is gone stays gone
-    if (((await fs.stat(mine)).mode & 0o200) === 0) return undefined; // root could write all the same
     const ready = join(this.root, "ready", queue);
     for (let names = await offers(ready); names.length > 0; names = await offers(ready)) {
+      if (await isBenched(mine)) return undefined;
       for (const name of names) {
         const path = join(mine, name);
         if (!(await renamed(join(ready, name), path))) continue; // somebody was faster
@@ -132,6 +132,7 @@ export class Taskdir {
 
   async #next(agent, queue) {
     for (const path of await this.unfinished(agent)) {
+      if (await isLocked(path)) continue; // a twin of the same name is at it, in a language that can lock
       const claim = await Claim.of(path);
       if (!claim) continue;
       const refused = existsSync(`${stem(path)}.refused.json`);
@@ -282,16 +283,19 @@ export class Claim {
   }
 }
 
+/** Whether a result lies beside it, be it by a command that the handler ran: that stands. */
+const handedIn = (claim) => existsSync(`${stem(claim.path)}.result.json`);
+
 async function attend(claim, handler, onError) {
   const awake = setInterval(() => {}, 1 << 30); // the claim's own timer does not keep the process alive
   try {
     const output = await handler(claim);
     claim.signal.throwIfAborted();
-    if (!claim.over) await claim.finish(output);
+    if (!claim.over && !handedIn(claim)) await claim.finish(output);
   } catch (error) {
     const code = String(error?.code ?? error?.name ?? "error").toLowerCase();
     const told = { code: WORD.test(code) ? code : "error", retry: true };
-    if (!claim.over) await unlessGone(claim.fail(String(error?.message ?? error), told));
+    if (!claim.over && !handedIn(claim)) await unlessGone(claim.fail(String(error?.message ?? error), told));
     onError(error, claim);
   } finally {
     clearInterval(awake);
@@ -319,7 +323,7 @@ async function own(path) {
   if (!/\/claimed\/[^/]+$/.test(mine.toString("latin1"))) {
     throw new TaskdirError("usage", `not in claimed/AGENT/: ${path}`);
   }
-  const there = await fs.stat(path).catch(() => undefined);
+  const there = await fs.lstat(path).catch(() => undefined);
   if (!there?.isFile()) throw gone(path);
   const whole = mine.toString(); // unless it is no UTF-8
   return Buffer.from(whole).equals(mine) ? join(whole, basename(path)) : resolve(path);
@@ -352,10 +356,16 @@ const happens = (codes, promise) => promise.then(() => true, (error) => {
 const exists = (path) => happens(["ENOENT", "ENOTDIR"], fs.lstat(path));
 const unlinked = (path) => happens(["ENOENT", "ENOTDIR"], fs.unlink(path));
 const touch = (path) => happens(["ENOENT", "ENOTDIR"], fs.utimes(path, new Date(), new Date()));
+const isBenched = async (mine) => ((await fs.stat(mine)).mode & 0o200) === 0; // root could write all the same
 const unlessGone = (promise) => happens(["gone"], promise);
 
 async function renamed(from, to) {
-  if (await happens(["ENOENT"], fs.rename(from, to))) return true;
+  const benchedNow = async (error) => {
+    if (error.code === "EACCES" && (await isBenched(dirname(to)))) return false; // in this very moment
+    throw error;
+  };
+  if (await happens(["ENOENT"], fs.rename(from, to)).catch(benchedNow)) return true;
+  if (await isBenched(dirname(to))) return false;
   if (await exists(from)) throw new TaskdirError("ENOENT", `cannot move ${from} to ${to}`);
   return false;
 }
@@ -405,6 +415,19 @@ async function linkNew(from, to) {
     await fs.rename(from, to);
   }
   return true;
+}
+
+/** Whether Linux knows of an exclusive flock on a file (7.6); elsewhere as if there were none. */
+export async function isLocked(path) {
+  try {
+    const { dev, ino } = await fs.stat(path, { bigint: true });
+    const [major, minor] = [((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn), (dev & 0xffn) | ((dev >> 12n) & ~0xffn)];
+    const file = ` ${[major, minor].map((part) => part.toString(16).padStart(2, "0")).join(":")}:${ino} `;
+    const lines = (await fs.readFile("/proc/locks", "latin1")).split("\n");
+    return lines.some((line) => / FLOCK .* WRITE /.test(line) && line.includes(file));
+  } catch {
+    return false;
+  }
 }
 
 /** Makes the names in a directory last through a power cut, where the system can. */

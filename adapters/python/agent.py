@@ -166,7 +166,7 @@ def work_(agent: str, *words: str) -> None:
     while len(ahead) > 1 and ahead[0] in ("--tasks", "--idle"):
         option, value, *ahead = ahead
         limits[option] = number(value)
-    if ahead or (not command and split < len(words)):
+    if ahead or (not command and split < len(words)) or limits.get("--tasks") == 0:
         raise Usage("usage", f"usage: {USAGE['work']}")
     named(agent)
     named(queue.removeprefix("@"))
@@ -184,7 +184,11 @@ def do(claim: Claim, command: tuple[str, ...]) -> None:
         with open(claim.path, "rb") as task:
             return claim.finish_json(task.read(), wait=0)
     code, said = run(claim, command)
-    if code == 0:
+    if work.handed_in(claim.path):
+        claim.leave()  # the command did so itself: that stands
+    elif work.refused(claim.path):
+        claim.fail("the result was refused", "refused", retry=True, wait=0)
+    elif code == 0:
         claim.finish_json(said if said.strip() else b"null", wait=0)
     elif code == os.EX_TEMPFAIL:
         claim.give_back()
@@ -238,7 +242,7 @@ def own(path: str) -> str:
     if os.path.basename(os.path.dirname(home)) != "claimed":
         raise Usage("no-claim", "not in claimed/AGENT/", path=path)
     path = os.path.join(home, os.path.basename(path))
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) or os.path.islink(path):
         raise gestures.lost(path)
     return path
 

@@ -35,7 +35,7 @@
 # shellcheck disable=SC2015,SC2016,SC2020,SC2030,SC2031,SC2059
 
 td__no() { printf 'taskdir: %s\n' "$2" >&2; exit "$1"; } # CODE TEXT: says why and leaves the verb
-td__say() { printf '%s\n' "$1" || td__no 73 'cannot write to stdout'; } # DATA
+td__say() { { printf '%s\n' "$1"; } 2>/dev/null || td__no 73 'cannot write to stdout'; } # DATA
 td__args() { set +e && [ "$1" -ge "$2" ] && [ "$1" -le "$3" ] || td__no 2 "usage: $4"; } # COUNT LEAST MOST USAGE
 td__word() { # WORD: fit for an id, agent, queue? (not a-z: in some locales that range holds other letters)
     case $1 in '' | [_-]* | *[!abcdefghijklmnopqrstuvwxyz0123456789_-]*) false ;; *) [ "${#1}" -le 64 ] ;; esac
@@ -46,6 +46,7 @@ td__offer() { # NAME: of an offer? Sets $name, $stem
     case ${id##*.} in '' | 0* | ??????????* | *[!0123456789]*) return 1 ;; esac
     td__word "${id%.*}"
 }
+td__file() { [ -f "$1" ] && [ ! -L "$1" ]; } # PATH: a regular file, and no link to one?
 td__root() { # goes to the root. Sets $root, absolute
     root=$(CDPATH='' cd -- "${TASKDIR:-.}" 2>/dev/null && pwd -P) || td__no 66 "no such directory: ${TASKDIR:-.}"
     while [ -z "${TASKDIR:-}" ] && [ -n "$root" ] && [ ! -f "$root/taskdir.json" ]; do root=${root%/*}; done
@@ -56,7 +57,7 @@ td__own() { # PATH: goes to the directory of a claimed task that is still there.
     case $1 in */*) own=${1%/*}/ ;; *) own=./ ;; esac
     CDPATH='' cd -- "$own" 2>/dev/null && own=$(pwd -P) || td__no 66 "gone: $1"
     case ${own%/*} in */claimed) own=$own/$name ;; *) td__no 2 "not in claimed/AGENT/: $1" ;; esac
-    [ -f "$name" ] || td__no 66 "gone, it is no longer yours, stop: $1"
+    td__file "$name" || td__no 66 "gone, it is no longer yours, stop: $1"
 }
 td__temp() { # LABEL: makes a new dot-file here. Sets $temp; it goes when the verb ends
     n=0 && until temp=./.$1.$$.$n && (set -C && : >"$temp") 2>/dev/null; do
@@ -90,6 +91,7 @@ td_submit() (
     command ln "$temp" "$id.json" 2>/dev/null || td__no 73 "cannot create inbox/$id.json, or it is there already"
     td__say "$id"
 )
+td__benched() { case $(command ls -ld "$mine") in d?w*) ;; *) td__no 75 "benched for a while: $mine" ;; esac; }
 td_claim() (
     td__args "$#" 1 2 'claim AGENT [QUEUE]'
     agent=$1 queue=${2-default} busy='' stuck=''
@@ -100,20 +102,20 @@ td_claim() (
     mkdir -p "$mine" 2>/dev/null || td__no 73 "cannot make $mine"
     unset IFS && set -f
     for name in $(command ls "$mine"); do
-        td__offer "$name" && [ -f "$mine/$name" ] && [ ! -e "$mine/$stem.result.json" ] || continue
+        td__offer "$name" && td__file "$mine/$name" && [ ! -e "$mine/$stem.result.json" ] || continue
         busy=y && printf 'taskdir: unfinished, resume or delete it: %s\n' "$mine/$name" >&2
     done
     [ -z "$busy" ] || exit 75
-    case $(command ls -ld "$mine") in d?w*) ;; *) td__no 75 "benched for a while: $mine is read-only" ;; esac
+    td__benched
     for name in $(LC_ALL=C command ls "$ready" 2>/dev/null); do
-        td__offer "$name" && [ -f "$ready/$name" ] || continue
+        td__offer "$name" && td__file "$ready/$name" || continue
         if command mv -f "$ready/$name" "$mine/$name" 2>/dev/null; then
             [ -f "$mine/$name" ] && td__say "$mine/$name" && exit 0
         elif [ -f "$mine/$name" ]; then
             td__no 75 "not sure who claimed it, resume or delete it: $mine/$name"
         elif [ -f "$ready/$name" ]; then stuck=$ready/$name; fi
     done
-    [ -z "$stuck" ] || td__no 73 "cannot move $stuck"
+    [ -z "$stuck" ] || { td__benched && td__no 73 "cannot move $stuck"; } # benched in the very moment?
     td__no 75 "nothing to claim in ready/$queue"
 )
 td_keep() (
@@ -171,13 +173,13 @@ td_wait() (
 )
 td__renew() { # PATH: until it is gone, or this shell is. Any "lease_seconds" in it counts, the smallest is safe
     lease=$(tr '{,' '\n\n' <"$1" | sed -n 's/^[[:space:]]*"lease_seconds"[[:space:]]*:[[:space:]]*\([0-9]*\).*/\1/p')
-    lease=$(printf '%s\n' "${lease:-30}" | sort -n | head -n 1) && [ "$lease" -ge 3 ] || lease=3
-    while sleep "$((lease / 3))" && kill -0 "$$" && td_keep "$1"; do :; done
+    lease=$(printf '%s\n' "${lease:-30}" | sort -n | head -n 1) && [ "$lease" -ge 3 ] && span=$((lease / 3)) || span=0.3
+    while { sleep "$span" 2>/dev/null || sleep 1; } && kill -0 "$$" && td_keep "$1"; do :; done
 }
-td__lock() { # PATH: descriptor 9 holds it. 66 gone, 75 held by another
+td__lock() { # PATH TRIES PAUSE: descriptor 9 holds it. 66 gone, 75 held by another
     command exec 9<"$1" || return 66
     tries=0 && until flock -xn 0 <&9; do # the daemon's own look at the lock lasts an instant
-        sleep 1 && tries=$((tries + 1)) && [ "$tries" -lt 5 ] || return 75
+        tries=$((tries + 1)) && [ "$tries" -lt "$2" ] && sleep "$3" || return 75
     done
     [ -f "$1" ] || return 66
 }
@@ -186,7 +188,7 @@ td_hold() (
     task=$(td__own "$1" && printf %s "$own") || exit
     shift && n=0
     if command -v flock >/dev/null 2>&1; then
-        td__lock "$task" || td__no "$?" "gone, or another process holds it: $task"
+        td__lock "$task" 3 1 || td__no "$?" "gone, or another process holds it: $task"
         "$@" 9<&- || n=$?
     else
         printf 'taskdir: no flock here, renewing the lease instead\n' >&2
@@ -199,17 +201,14 @@ td_hold() (
 )
 td__left() { command rm -f "$temp" && exit "$1"; } # CODE: ends a worker
 td__mine() { # PATH in $mine: unfinished work? Sets $name, $stem, $id
-    td__offer "${1##*/}" && [ -f "$1" ] && [ ! -e "$mine/$stem.result.json" ]
+    td__offer "${1##*/}" && td__file "$1" && [ ! -e "$mine/$stem.result.json" ]
 }
 td__next() { # takes up the unfinished work of $agent in $mine, else claims. Sets $task; fails if there is nothing now
-    for task in "$mine"/*; do
-        td__mine "$task" || continue
-        [ -e "$mine/$stem.refused.json" ] || return 0
-        td_fail "$task" refused 'the result was refused' --retry
-    done
+    for task in "$mine"/*; do if td__mine "$task"; then return 0; fi; done
     code=0 && task=$(td_claim "$agent" "$queue" 2>"$temp") || code=$?
     case $code in 0) td__offer "${task##*/}" ;; 75) return 1 ;; *) cat "$temp" >&2; td__left "$code" ;; esac
 }
+td__refused() { td_fail "$task" refused 'the result was refused' --retry; } # and nobody here will mend it
 td__do() { # CMD...: has $task done; without CMD it is the output itself
     [ "$#" -gt 0 ] || { td_finish "$task" "$task" || :; return; }
     export TASKDIR_TASK="$task" TASKDIR_ID="${id%.*}" TASKDIR_ATTEMPT="${id##*.}"
@@ -227,7 +226,9 @@ td__do() { # CMD...: has $task done; without CMD it is the output itself
         [ "$n" -eq 127 ] || code=$n
     done
     kill "$minder" 2>/dev/null
-    if [ "$code" -eq 0 ]; then
+    if [ -e "$result" ]; then : # CMD handed it in itself: that stands
+    elif [ -e "$mine/$stem.refused.json" ]; then td__refused
+    elif [ "$code" -eq 0 ]; then
         if grep -q '[^[:space:]]' "$temp"; then td_finish "$task" "$temp"; else td_finish "$task"; fi
     elif [ "$code" -eq 75 ]; then td_give_back "$task"
     elif [ "$code" -gt 128 ] && [ "$code" -le 192 ]; then
@@ -241,7 +242,7 @@ td__work() { # the loop itself: run as a program it gets the signals
     case ${1---} in --*) ;; *) queue=$1 && shift ;; esac
     while case ${1-}:${2-} in --tasks:?* | --idle:?*) ;; *) false ;; esac do
         case $2 in *[!0123456789]* | ??????????*) td__no 2 "usage: $usage" ;; esac
-        case $1 in --tasks) left=$2 ;; *) idle=$2 ;; esac
+        case $1 in --tasks) [ "$2" -gt 0 ] && left=$2 || td__no 2 "usage: $usage" ;; *) idle=$2 ;; esac
         shift 2
     done
     [ "$#" -eq 0 ] || { [ "$1" = -- ] && [ "$#" -ge 2 ] && shift; } || td__no 2 "usage: $usage"
@@ -253,9 +254,9 @@ td__work() { # the loop itself: run as a program it gets the signals
     mkdir -p "$mine" 2>/dev/null || { printf 'taskdir: cannot make %s\n' "$mine" >&2 && td__left 73; }
     sleep "$tick" 2>/dev/null || tick=1 second=1
     while [ -z "$ended" ] && [ "$left" != 0 ]; do
-        if td__next && { ! command -v flock >/dev/null 2>&1 || td__lock "$task"; } && td__mine "$task"; then
-            td__do "$@"
-            quiet=0 && [ -z "$left" ] || left=$((left - 1))
+        if td__next && { ! command -v flock >/dev/null 2>&1 || td__lock "$task" 3 "$tick"; } && td__mine "$task"; then
+            if [ -e "$mine/$stem.refused.json" ]; then td__refused
+            else td__do "$@"; quiet=0 && [ -z "$left" ] || left=$((left - 1)); fi
         elif [ -n "$idle" ] && [ "$quiet" -ge "$((idle * second))" ]; then break
         else quiet=$((quiet + 1)) && sleep "$tick"; fi
         command exec 9<&-

@@ -19,7 +19,7 @@ from taskdir.client import UPDATE_SECONDS, Taskdir
 from taskdir.disk import Disk
 from taskdir.held import VERDICT_SECONDS, Claim
 from taskdir.places import Places
-from taskdir.work import LOOK_SECONDS, Shift, settled, take, tell
+from taskdir.work import LOOK_SECONDS, Shift, handed_in, settled, take, tell
 
 
 class AsyncTaskdir:
@@ -92,7 +92,9 @@ class AsyncTaskdir:
             try:
                 async with claim:
                     output = await _unless_lost(claim, handler)
-                    if not claim.over:
+                    if handed_in(claim.path):
+                        claim.leave()
+                    elif not claim.over:
                         await claim.finish(output, wait=0)
             except Exception as error:  # whatever a handler raises is an error result by now
                 tell(agent, claim.path, error)
@@ -168,6 +170,10 @@ class AsyncClaim:
     async def give_back(self) -> None:
         """Let another agent have it, at once."""
         await asyncio.to_thread(self._sync.give_back)
+
+    def leave(self) -> None:
+        """Let go of it and leave it as it is. Waits for nothing."""
+        self._sync.leave()
 
     async def note(self, text: str | dict[str, Any]) -> None:
         """Add a note for people and viewers, which renews the lease. Raises Missing when the claim is lost."""

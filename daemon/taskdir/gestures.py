@@ -117,17 +117,27 @@ def claim(
     with telling(mine):
         if not os.path.isdir(mine):
             disk.mkdir(mine)
-        if not os.stat(mine).st_mode & stat.S_IWUSR:
-            return Nothing()  # benched for a while (SPEC section 7.18); root could write all the same
+        if _benched(mine):
+            return Nothing()
         while listed := offers(places, queue):
             for name in listed:
                 path = os.path.join(mine, name)
-                if not disk.rename(places.join("ready", queue, name), path):
-                    continue
+                try:
+                    if not disk.rename(places.join("ready", queue, name), path):
+                        continue
+                except PermissionError:
+                    if _benched(mine):
+                        return Nothing()  # in this very moment
+                    raise
                 if (offer := roots.read_json(path)) is not None:
                     return Claimed(path, offer)
                 disk.unlink(path)  # torn by a power cut, or taken back already: the daemon offers it again
     return Nothing()
+
+
+def _benched(mine: str) -> bool:
+    """Say whether an agent may not claim for a while (SPEC section 7.18); by the mode, as root could write anyway."""
+    return not os.stat(mine).st_mode & stat.S_IWUSR
 
 
 def check_names(agent: str, queue: str) -> None:

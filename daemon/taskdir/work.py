@@ -58,9 +58,7 @@ def take(places: Places, disk: Disk, agent: str, queue: str, hold: bool) -> Clai
     """
     gestures.check_names(agent, queue)
     for path in gestures.unfinished(places, agent):
-        if os.path.lexists(gestures.stem_path(path) + names.REFUSED):
-            _give_up(disk, path)
-        elif (offer := roots.read_json(path)) is not None and (claim := _mine(path, offer, disk, hold)):
+        if (offer := roots.read_json(path)) is not None and (claim := _mine(path, offer, disk, hold)):
             return claim
     found = gestures.claim(places, disk, agent, queue, roots.max_claims(places.root))
     return _mine(found.path, found.offer, disk, hold) if isinstance(found, gestures.Claimed) else None
@@ -79,7 +77,9 @@ def work(
         try:
             with claim:  # an exception hands in an error result
                 output = handler(claim)
-                if not claim.over:
+                if handed_in(claim.path):
+                    claim.leave()
+                elif not claim.over:
                     claim.finish(output, wait=0)
         except Exception as error:  # whatever a handler raises is an error result by now
             tell(agent, claim.path, error)
@@ -90,8 +90,17 @@ def work(
 
 def settled(path: str) -> bool:
     """Say whether a claim came to an end, by a result, its refusal, or the claimed file's going."""
-    stem = gestures.stem_path(path)
-    return not os.path.lexists(path) or any(map(os.path.lexists, (stem + names.RESULT, stem + names.REFUSED)))
+    return not os.path.lexists(path) or handed_in(path) or refused(path)
+
+
+def handed_in(path: str) -> bool:
+    """Say whether a result lies beside a claimed file, be it from a program that the handler ran: it stands."""
+    return os.path.lexists(gestures.stem_path(path) + names.RESULT)
+
+
+def refused(path: str) -> bool:
+    """Say whether a result of a claimed file was refused."""
+    return os.path.lexists(gestures.stem_path(path) + names.REFUSED)
 
 
 def tell(agent: str, path: str, error: Exception) -> None:
@@ -112,5 +121,7 @@ def _mine(path: str, offer: dict[str, Any], disk: Disk, hold: bool) -> Claim | N
     claim = Claim(path, offer, disk=disk, hold=hold)
     if not claim.elsewhere and not settled(path):  # a twin may have finished it before we got the lock
         return claim
+    if not claim.elsewhere and refused(path) and not handed_in(path):
+        _give_up(disk, path)
     claim.leave()
     return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,14 +24,11 @@ def example(readme: Path, language: str) -> str:
     return str(blocks[0])
 
 
-def drain(
-    tmp_path: Path, command: Sequence[str | Path], *, tasks: int = 8, ends: bool = True, **env: str
-) -> list[dict[str, Any]]:
+def drain(tmp_path: Path, command: Sequence[str | Path], *, tasks: int = 8, **env: str) -> list[dict[str, Any]]:
     """Run a worker where ``tasks`` echo tasks are on offer until all are done; returns their records, in order.
 
-    Task n is `job-n` with the input {"n": n, "text": "task n"}. The root is $TASKDIR, the directory ``tmp_path``. A
-    worker that ``ends`` does so by itself once nothing is left, any other by SIGTERM, both with 0. `taskdir check`
-    then finds nothing.
+    Task n is `job-n` with the input {"n": n, "text": "task n"}. The root is $TASKDIR, the directory ``tmp_path``. The
+    worker ends by itself with 0 once nothing is left. `taskdir check` then finds nothing.
     """
     ids = [f"job-{n}" for n in range(1, tasks + 1)]
     with Root(tmp_path / "root", scan_seconds=0.1) as root:
@@ -44,8 +40,6 @@ def drain(
             try:
                 done = {f"{id}.json" for id in ids}
                 until(lambda: done <= set(root.names("done")) or worker.poll(), "all tasks to be done")
-                if not ends:
-                    worker.send_signal(signal.SIGTERM)
                 assert worker.wait(PATIENCE) == 0
             finally:
                 worker.kill()

@@ -22,9 +22,9 @@ SHELL = ADAPTERS / "shell" / "taskdir.sh"
 RENAME = 'command mv -f "$ready/$name" "$mine/$name" 2>/dev/null'
 LINK = 'command ln "$temp" "$id.json" 2>/dev/null'
 LOOK = '[ ! -e "$id.json" ] && [ ! -L "$id.json" ] ||'
-STILL_THERE = '[ -f "$name" ] || td__no 66 "gone, it is no longer yours, stop: $1"'
+STILL_THERE = 'td__file "$name" || td__no 66 "gone, it is no longer yours, stop: $1"'
 RESULT = 'printf \'%s\\n\' "$1" >>"$temp" && command mv -f "$temp" "$stem.result.json"'
-UNFINISHED = 'td__offer "$name" && [ -f "$mine/$name" ] && [ ! -e "$mine/$stem.result.json" ] || continue'
+UNFINISHED = 'td__offer "$name" && td__file "$mine/$name" && [ ! -e "$mine/$stem.result.json" ] || continue'
 
 WRONG: dict[str, tuple[list[tuple[str, str]], list[str], set[tuple[str, str]]]] = {
     "claims by write, then unlink": (
@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[list[tuple[str, str]], list[str], set[tuple[str, str]]]] 
         {("work/ends", "")},
     ),
     "leaves a refused result as it is": (
-        [('[ -e "$mine/$stem.refused.json" ] || return 0', "return 0")],
+        [('            if [ -e "$mine/$stem.refused.json" ]; then td__refused', "            if false; then :")],
         ["work/refused"],
         {("work/refused", "refusal-cap")},
     ),
@@ -78,7 +78,7 @@ WRONG: dict[str, tuple[list[tuple[str, str]], list[str], set[tuple[str, str]]]] 
         {("claim/unfinished", "max-claims")},
     ),
     "claims whatever it finds": (
-        [('td__offer "$name" && [ -f "$ready/$name" ] || continue', ":")],
+        [('td__offer "$name" && td__file "$ready/$name" || continue', ":")],
         ["claim/strangers"],
         {("claim/strangers", "claim-unknown")},
     ),
@@ -91,6 +91,56 @@ WRONG: dict[str, tuple[list[tuple[str, str]], list[str], set[tuple[str, str]]]] 
         [('case $queue in "@$agent") ;; @*) td__no 2 "queue $queue is for that agent alone" ;; esac', "")],
         ["claim/queues"],
         {("claim/queues", "wrong-queue")},
+    ),
+    "hands in over what the command handed in": (
+        [('if [ -e "$result" ]; then : #', "if false; then : #")],
+        ["work/handed-in"],
+        {("work/handed-in", "")},
+    ),
+    "does again what was refused": (
+        [('elif [ -e "$mine/$stem.refused.json" ]; then', "elif false; then")],
+        ["work/handed-in"],
+        {("work/handed-in", "refusal-cap")},
+    ),
+    "looks at no lock": (
+        [("until flock -xn 0 <&9; do", "until true; do")],
+        ["work/held", "hold/*"],
+        {("work/held", "")},
+    ),
+    "takes links for files": (
+        [(' && [ ! -L "$1" ]; } # PATH', "; } # PATH")],
+        ["claim/strangers", "path/*"],
+        {("claim/strangers", "claim-unknown"), ("path/no-file", "")},
+    ),
+    "searches on from $TASKDIR": (
+        [('while [ -z "${TASKDIR:-}" ] && [ -n "$root" ]', 'while [ -n "$root" ]')],
+        ["root/*"],
+        {("root/none", "")},
+    ),
+    "loses what it cannot tell": (
+        [("2>/dev/null || td__no 73 'cannot write to stdout'", "2>/dev/null || true")],
+        ["stdout/*"],
+        {("stdout/full", "")},
+    ),
+    "tells a path as it was given": (
+        [('cd "${root:-/}" && [ -f', 'cd "${root:-/}" && root=${TASKDIR:-$root} && [ -f')],
+        ["root/*"],
+        {("root/relative", "")},
+    ),
+    "cuts large outputs": (
+        [('output=$(cat -- "$2")', 'output=$(head -c 65536 "$2")')],
+        ["work/large"],
+        {("work/large", "")},
+    ),
+    "takes any number of tasks": (
+        [('[ "$2" -gt 0 ] && left=$2 ||', "left=$2 ||")],
+        ["work/usage"],
+        {("work/usage", "")},
+    ),
+    "dies of SIGTERM": (
+        [("trap 'ended=y again=y' 1 2 15", "trap - 1 2 15")],
+        ["work/ended-idle"],
+        {("work/ended-idle", "")},
     ),
     "does not escape": (
         [("s/ 042/ 134 042/g", "")],

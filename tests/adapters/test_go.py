@@ -57,7 +57,7 @@ def test_the_example_of_the_readme_drains_a_live_root(tmp_path: Path) -> None:
     for line in example(HERE / "README.md", "sh").splitlines():
         words = line.partition("#")[0].replace("/path/to/adapters/go", str(HERE)).split()
         go(*words, cwd=tmp_path)
-    records = drain(tmp_path, [tmp_path / "upper"], ends=False)
+    records = drain(tmp_path, [tmp_path / "upper"])
     assert [record["output"] for record in records] == [{"text": f"TASK {n}"} for n in range(1, 9)]
     assert {attempt["agent"] for record in records for attempt in record["attempts"]} == {"alice"}
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from taskdir import AsyncClaim, AsyncTaskdir, Claim, Taskdir, held
+from taskdir import AsyncClaim, AsyncTaskdir, Claim, Taskdir, gestures, held
 from taskdir.disk import Disk
 from taskdir.errors import CannotCreate
+from taskdir.places import Places
 
 Results = dict[str, Any]
 
@@ -117,6 +118,44 @@ def test_unfinished_work_comes_first_and_what_was_refused_is_failed(root: Path) 
     assert seen == [9, 1]
     assert unfinished.exists()
     assert results(root) == {"t1": None, "t8": {"code": "refused", "message": "the result was refused"}, "t9": None}
+
+
+def test_a_result_that_a_program_of_the_handler_handed_in_stands(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer(root, 1), offer(root, 2)
+
+    def handler(claim: Claim) -> int:
+        stem = claim.path.removesuffix(".json")
+        Path(f"{stem}.result.json").write_text('{"status": "ok", "output": "own"}')
+        return 7
+
+    async def later(claim: AsyncClaim) -> int:
+        return handler(claim._sync)
+
+    assert Taskdir().work("me", handler, tasks=1) == 1
+    assert asyncio.run(AsyncTaskdir().work("me", later, tasks=1)) == 1
+    assert (results(root), caplog.records) == ({"t1": "own", "t2": "own"}, [])
+
+
+def test_refused_work_that_another_process_holds_is_let_be(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskdir.held.LOCK_SECONDS", 0.0)
+    task = offer(root, 1, "claimed/me")
+    task.with_name(f"{task.stem}.refused.json").write_text("{}")
+    with task.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert Taskdir().work("me", lambda claim: None, idle=0) == 0
+    assert results(root) == {}
+
+
+def test_who_is_benched_between_the_look_and_the_rename_claims_nothing(root: Path) -> None:
+    offer(root, 1)
+    def bench(operation: str, path: str) -> None:
+        if operation == "rename":
+            (root / "claimed/me").chmod(0o555)
+            raise PermissionError(13, "Permission denied", path)  # as the system says to all but root
+
+    assert isinstance(gestures.claim(Places(str(root)), Disk(bench), "me"), gestures.Nothing)
 
 
 def test_what_another_process_holds_is_let_be(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

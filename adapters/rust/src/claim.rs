@@ -246,7 +246,12 @@ impl Claim {
 
     /// Whether it is there and has no result yet. In this order: the daemon takes the claimed file first.
     pub(crate) fn is_unfinished(&self) -> bool {
-        !files::is_there(&self.beside(".result.json")) && files::is_file(&self.path)
+        !self.has_result() && files::is_file(&self.path)
+    }
+
+    /// Whether a result lies beside it.
+    pub(crate) fn has_result(&self) -> bool {
+        files::is_there(&self.beside(".result.json"))
     }
 
     /// Whether a result of it was refused.

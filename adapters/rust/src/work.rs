@@ -86,6 +86,7 @@ impl<'a> Worker<'a> {
 
     /// Does tasks by `handler`, one at a time; returns how many.
     ///
+    /// A result that something the handler started has handed in stands, and the outcome counts for nothing then.
     /// The claim is locked while the handler runs; where [`Claim::is_held`] says no, there are no locks: call
     /// [`Claim::keep`] now and then. A panic goes through and leaves the claim as dropping it does. Unfinished work
     /// whose result the daemon refused is failed with the code `refused`; what another process of this name holds is let
@@ -129,7 +130,7 @@ impl<'a> Worker<'a> {
             if !claim.is_refused() {
                 return Ok(Next::Task(claim));
             }
-            let _ = claim.fail(Some("refused"), "the daemon refused the result, the log says why", true)?;
+            fail_refused(claim)?;
             return Ok(Next::Again);
         }
         if others {
@@ -144,7 +145,19 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// Nobody here will mend it.
+fn fail_refused(claim: Claim) -> Result<(), Error> {
+    let _ = claim.fail(Some("refused"), "the daemon refused the result, the log says why", true)?;
+    Ok(())
+}
+
 fn hand_in(claim: Claim, outcome: Outcome) -> Result<(), Error> {
+    if claim.has_result() {
+        return Ok(()); // what the handler started has handed it in: that stands
+    }
+    if claim.is_refused() {
+        return fail_refused(claim);
+    }
     let _ = match outcome {
         Outcome::Done(output) if is_blank(&output) => claim.finish("null")?,
         Outcome::Done(output) => claim.finish(output)?,

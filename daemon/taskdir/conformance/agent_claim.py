@@ -62,6 +62,7 @@ def strangers(stand: Stand) -> None:
     for name in STRANGERS:
         stand.put(f"ready/default/{name}", "{}")
     (stand.root / "ready/default/0-000000000001.dir.1.json").mkdir()
+    (stand.root / "ready/default/0-000000000001.link.1.json").symlink_to("README")
     stand.refuses(75, "claim", "me")
     offer = stand.offer(1)
     want("what claim takes", offer.name, Path(stand.ends(0, "claim", "me").line).name)
@@ -142,6 +143,20 @@ def not_a_claim(stand: Stand) -> None:
         stand.refuses(2, verb, path)
 
 
+def no_file(stand: Stand) -> None:
+    """a link that is named as a claimed file is none: 66, and what it leads to stays as it is"""
+    task = stand.held(1, "you")
+    link = stand.root / "claimed" / "me" / task.name
+    link.parent.mkdir()
+    link.symlink_to(task)
+    os.utime(task, (1_000_000_000, 1_000_000_000))
+    for verb in ("keep", "finish", "give-back"):
+        stand.refuses(66, verb, link)
+    want("the time of what the link leads to", 1_000_000_000, int(task.stat().st_mtime))
+    offer = stand.offer(2)
+    want("what claim takes", offer.name, Path(stand.ends(0, "claim", "me").line).name)
+
+
 CASES = (
     ("claim/first-name", "", first_name),
     ("claim/by-rename", "claim-copy", by_rename),
@@ -155,5 +170,6 @@ CASES = (
     ("keep/gone", "claim-unknown", keep_gone),
     ("give-back/deletes", "", gives_back),
     ("path/not-a-claim", "", not_a_claim),
+    ("path/no-file", "not-regular", no_file),
 )
 """(name, the rule that a failure breaks, the play)."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
-from taskdir.conformance.cases import Broken, want
+from taskdir.conformance.cases import Broken, NotTested, want
 from taskdir.conformance.eye import Eye
 from taskdir.conformance.stand import WORD, Stand
 
@@ -127,6 +128,8 @@ def no_root(stand: Stand) -> None:
     for words in (["submit", "a"], ["claim", "me"]):
         stand.refuses(66, *words, stdin=MESSAGE, cwd=outside, named=False)
     want("what lies there then", [], os.listdir(outside))
+    for named in (stand.at / "missing", stand.root / "taskdir.json", stand.root / "inbox"):  # no search from there
+        stand.refuses(66, "submit", "a", stdin=MESSAGE, cwd=stand.root, named=named)
 
 
 def found_upwards(stand: Stand) -> None:
@@ -135,6 +138,13 @@ def found_upwards(stand: Stand) -> None:
     below.mkdir()
     stand.ends(0, "submit", "a", stdin=MESSAGE, cwd=below, named=False)
     stand.same("the message is not in that root", {"inbox/a.json": MESSAGE})
+
+
+def relative(stand: Stand) -> None:
+    """$TASKDIR may be relative; the path that claim prints is absolute"""
+    offer = stand.offer(1)
+    done = stand.ends(0, "claim", "me", named=Path(stand.root.name))
+    want("what claim prints", str(stand.root / "claimed" / "me" / offer.name), done.line)
 
 
 def any_bytes(first: Stand) -> None:
@@ -173,6 +183,18 @@ def wait_waits(stand: Stand) -> None:
     want("what wait prints", str(path), done.line)
 
 
+def untold(stand: Stand) -> None:
+    """what cannot be told on stdout is an error: 73"""
+    if not os.path.exists("/dev/full"):
+        raise NotTested("there is no /dev/full")
+    stand.offer(1)
+    stand.put("done/a.json", "{}")
+    with open("/dev/full", "wb") as full:
+        for words in (["submit", "b"], ["claim", "me"], ["wait", "a"]):
+            done = stand.ends(73, *words, stdin=MESSAGE, stdout=full)
+            want(f"{done} on stderr", b"taskdir: ", done.err[:9])
+
+
 CASES = (
     ("submit/whole", "", whole),
     ("submit/minted", "name-grammar", minted),
@@ -185,8 +207,10 @@ CASES = (
     ("submit/names", "name-grammar", names),
     ("root/none", "", no_root),
     ("root/found-upwards", "", found_upwards),
+    ("root/relative", "", relative),
     ("root/any-bytes", "", any_bytes),
     ("wait/ends", "", wait_ends),
     ("wait/waits", "", wait_waits),
+    ("stdout/full", "", untold),
 )
 """(name, the rule that a failure breaks, the play)."""

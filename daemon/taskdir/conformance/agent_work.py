@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 
-from taskdir.conformance.agent_result import kept_fresh
-from taskdir.conformance.cases import Broken, want
+from taskdir.conformance.agent_result import kept_fresh, probing
+from taskdir.conformance.cases import Broken, NotTested, want
 from taskdir.conformance.stand import Stand, until
+
+HANDS_IN = """cat >/dev/null
+stem=${TASKDIR_TASK%.json}
+case $TASKDIR_ID in
+t4) echo '{}' >"$stem.refused.json" ;;
+*) echo '{"status": "ok", "output": "own"}' >"$stem.result.json" ;;
+esac
+echo '"stdout"'
+case $TASKDIR_ID in t2) exit 3 ;; t3) exit 75 ;; esac"""
 
 ENDS = """cat >/dev/null
 case $TASKDIR_ID in
@@ -68,6 +79,32 @@ def ends(stand: Stand) -> None:
     want("what is left of the task that was given back", [], left)
 
 
+def large(stand: Stand) -> None:
+    """an output may be larger than a pipe holds, and than a command line may be"""
+    task = stand.root / "claimed" / "me" / stand.offer(1).name
+    script = """printf '"'; head -c 3000000 /dev/zero | tr '\\0' x; printf '"'"""
+    stand.ends(0, "work", "me", "--tasks", "1", "--", "sh", "-c", script)
+    want("the length of the output", 3_000_000, len(stand.result(task)["output"]))
+
+
+def handed_in(stand: Stand) -> None:
+    """a result that CMD handed in itself stands, however CMD ends; one that was refused by then fails as refused"""
+    tasks = [stand.root / "claimed" / "me" / stand.offer(seq).name for seq in (1, 2, 3, 4)]
+    stand.ends(0, "work", "me", "--idle", "0", "--", "sh", "-c", HANDS_IN)
+    for task in tasks[:3]:
+        want("the result", {"status": "ok", "output": "own"}, stand.result(task))
+        want("the claimed file is still there", True, task.exists())
+    found = stand.result(tasks[3])
+    want("code and retry", ("refused", True), (found.get("error", {}).get("code"), found.get("retry")), "refusal-cap")
+
+
+def usage(stand: Stand) -> None:
+    """a number of tasks that is not 1 or more, no number of seconds, no command after -- and the like: 2"""
+    stand.offer(1)
+    for words in (["--tasks", "0"], ["--tasks", "x"], ["--idle", "1.5"], ["--idle"], ["--"], ["@you"], ["--odd", "1"]):
+        stand.refuses(2, "work", "me", *words)
+
+
 def idle(stand: Stand) -> None:
     """where there is nothing to do, --idle ends it, with 0"""
     stand.ends(0, "work", "me", "--idle", "0", "--", "touch", stand.at / "ran")
@@ -91,6 +128,25 @@ def refused(stand: Stand) -> None:
     found = stand.result(held)
     want("code and retry", ("refused", True), (found.get("error", {}).get("code"), found.get("retry")), "refusal-cap")
     want("CMD was run", False, (stand.at / "ran").exists())
+
+
+def held(stand: Stand) -> None:
+    """what another process holds by a lock is let be, refused or not, and hold of it ends with 75"""
+    if sys.platform != "linux":
+        raise NotTested("a language without locks can see those of others on Linux only")
+    task, offer = stand.held(9), stand.offer(1)
+    with probing(task) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        before = stand.tree()
+        stand.ends(0, "work", "me", "--idle", "0", "--", "touch", stand.at / "ran")
+        stand.same("work touched what another process holds, or claimed beside it", before)
+        stand.put(f"claimed/me/{task.stem}.refused.json", "{}")
+        before = stand.tree()
+        stand.ends(0, "work", "me", "--idle", "0", "--", "touch", stand.at / "ran")
+        stand.same("work touched refused work that another process holds", before)
+        stand.refuses(75, "hold", task, "touch", stand.at / "ran")
+    want("CMD was run", False, (stand.at / "ran").exists())
+    want("the offer is still there", True, offer.exists())
 
 
 def gone(stand: Stand) -> None:
@@ -126,6 +182,15 @@ def terminated(stand: Stand) -> None:
     want("the next offer is still there", True, other.exists())
 
 
+def ended_idle(stand: Stand) -> None:
+    """SIGTERM and SIGINT end a worker that waits for work, with 0"""
+    for agent, number in (("me", signal.SIGTERM), ("you", signal.SIGINT)):
+        running = stand.start("work", agent)
+        until((stand.root / "claimed" / agent).is_dir, "claimed/AGENT/", by=running)
+        running.process.send_signal(number)
+        want("the exit code of work", 0, running.end().code, "")
+
+
 def fresh(stand: Stand) -> None:
     """while CMD runs the claim is kept: by a lock, or by renewing"""
     task = stand.root / "claimed" / "me" / stand.offer(1, lease_seconds=3).name
@@ -154,13 +219,18 @@ def race(stand: Stand) -> None:
 CASES = (
     ("work/drains", "", drains),
     ("work/no-command", "", no_command),
+    ("work/large", "", large),
     ("work/surroundings", "", surroundings),
     ("work/ends", "", ends),
+    ("work/handed-in", "", handed_in),
+    ("work/usage", "", usage),
     ("work/idle", "", idle),
     ("work/unfinished-first", "max-claims", unfinished_first),
     ("work/refused", "refusal-cap", refused),
+    ("work/held", "", held),
     ("work/gone", "late", gone),
     ("work/terminated", "", terminated),
+    ("work/ended-idle", "", ended_idle),
     ("work/fresh", "", fresh),
     ("work/race", "claim-copy", race),
 )

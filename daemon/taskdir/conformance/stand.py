@@ -70,11 +70,8 @@ class Program:
             [*self.command, *words],
             env=env,
             cwd=cwd,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
             start_new_session=True,
-            **options,
+            **{"stdin": pipe, "stdout": pipe, "stderr": pipe, **options},
         )
 
 
@@ -130,9 +127,9 @@ class Stand:
             (self.root / place).mkdir(parents=True)
         (self.root / "taskdir.json").write_text('{"protocol": 1}\n')
 
-    def start(self, *words: Word, cwd: Path | None = None, named: bool = True, **options: Any) -> Running:
-        """Start a verb; ``named``: $TASKDIR names the root."""
-        root = self.root if named else None
+    def start(self, *words: Word, cwd: Path | None = None, named: bool | Path = True, **options: Any) -> Running:
+        """Start a verb; ``named``: $TASKDIR names the root, or is that path."""
+        root = named if isinstance(named, Path) else self.root if named else None
         running = Running(words, self.program.start(root, cwd or self.at, words, **options))
         self._started.append(running)
         return running

@@ -80,6 +80,12 @@ func say(err error) int {
 	return 73
 }
 
+// tell prints a line of data.
+func tell(line string) error {
+	_, err := fmt.Println(line)
+	return err
+}
+
 var errNoOutput = errors.New("no output")
 
 func count(args []string, least, most int, how string) error {
@@ -90,8 +96,7 @@ func count(args []string, least, most int, how string) error {
 }
 
 func showHelp([]string) (int, error) {
-	fmt.Print(help)
-	return 0, nil
+	return 0, tell(strings.TrimSuffix(help, "\n"))
 }
 
 func submit(args []string) (int, error) {
@@ -115,8 +120,7 @@ func submit(args []string) (int, error) {
 	if id, err = root.Submit(id, json.RawMessage(message)); err != nil {
 		return 0, err
 	}
-	fmt.Println(id)
-	return 0, nil
+	return 0, tell(id)
 }
 
 func claim(args []string) (int, error) {
@@ -135,8 +139,7 @@ func claim(args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	fmt.Println(claim.Path)
-	return 0, nil
+	return 0, tell(claim.Path)
 }
 
 // queueOf returns the queue of AGENT [QUEUE]. Named, it is not empty: that is how a default is left out.
@@ -260,11 +263,10 @@ func wait(args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	fmt.Println(outcome.Path)
 	if outcome.Place != "done" {
-		return 1, nil
+		return 1, tell(outcome.Path)
 	}
-	return 0, nil
+	return 0, tell(outcome.Path)
 }
 
 // number reads a whole number of at most nine digits.
