@@ -1,6 +1,6 @@
 """A stop before, in and after every call that changes a file, an error at every call, and stops again in the recovery.
 
-The stories are the scenarios of the conformance kit. ``make torture`` takes every stop and 100 times as many pairs,
+The stories are the scenarios of the conformance kit. ``make torture`` takes every stop and many times as many pairs,
 triples and errors; ``make test`` what the lot of a printed seed gives. A finding prints what plays it again alone:
 
     TASKDIR_STOP='life: the whole way @ 12,3' .venv/bin/python -m pytest -n0 tests/faults/test_every_call.py
@@ -31,9 +31,9 @@ from taskdir.daemon import Daemon
 
 TMPFS = "/dev/shm"
 SHARDS = 24
-CHANCES = (0.06, 0.004) if not ledger.torture() else (1.0, 0.05, 0.003)
+CHANCES = (0.04, 0.004) if not ledger.torture() else (1.0, 0.05, 0.003)
 """How likely a stop is tried, one in its recovery, and one in the recovery of that."""
-ERRORS = 0.01 if not ledger.torture() else 0.2
+ERRORS = 0.006 if not ledger.torture() else 0.2
 """How likely an error at a call is tried."""
 OTHERWISE = {
     "cancel: a task and its cancel in one pass, in byte order": "what was refused is judged again, and now its task is",
