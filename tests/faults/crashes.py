@@ -24,7 +24,8 @@ from taskdir.conformance.stage import MOST_PASSES
 from taskdir.daemon import Daemon
 
 Json = dict[str, Any]
-MOST_SECONDS = 40
+WAITS = (*range(1, 41), 120, 1000, 5000)
+"""Seconds after a start: leases end within the first, delays and sleep within the last."""
 Way = tuple[int, ...]
 """Which call of a story, then which one of the recovery, and so on."""
 
@@ -154,7 +155,7 @@ class Stops(Own):
         """Let time pass: a start gives leases, settling and benches their full time. Raises Wrong."""
         root, now, wall = daemon.places.root, self._request["now"], self._request["wall"]
         came = outcome(root)
-        for seconds in range(1, MOST_SECONDS + 1):
+        for seconds in WAITS:
             ticker.tell(now + seconds, wall + seconds)
             rest(daemon)
             if outcome(root) == expected:
