@@ -72,6 +72,16 @@ def read_shaped(path: str, limit: int) -> tuple[bytes, os.stat_result]:
         os.close(fd)
 
 
+def read_again(path: str, size: int) -> bytes:
+    """Read a file that had ``size`` bytes when it was read before; one that changed since gives other bytes, or raises
+    OSError. What kind of file it is now, it need not be asked: no other reads the same."""
+    fd = os.open(path, HERE.read_flags)
+    try:
+        return os.read(fd, size + 1)
+    finally:
+        os.close(fd)
+
+
 def holds(path: str, data: bytes) -> bool:
     """Say whether a regular file has exactly these bytes; what cannot be read has not."""
     try:

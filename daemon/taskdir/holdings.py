@@ -85,7 +85,7 @@ class Holdings:
                 except OSError:  # a directory that may be listed but not entered
                     seen.blind = True
                     continue
-                slot = Slot(entry.name, str(parts[0]))
+                slot = Slot(entry.name, file.name.removesuffix(parts[1]))
                 found.setdefault(slot, {})[parts[1]] = (
                     shape.st_ino, shape.st_size, shape.st_mtime_ns, shape.st_ctime_ns
                 )  # fmt: skip

@@ -143,9 +143,10 @@ class Index:
     def add(self, event: Event, now: float | None = None) -> None:
         """Apply one event, as ``apply`` does. Raises ValueError, and changes nothing, for one that cannot be true."""
         name = event["event"]
+        now = parse_timestamp(event["time"]) if now is None else now
         if name in _ABOUT_TASKS and "id" in event:
-            self._about_task(event, parse_timestamp(event["time"]) if now is None else now)
-        self.standing.apply(event, parse_timestamp(event["time"]) if now is None else now)
+            self._about_task(event, now)
+        self.standing.apply(event, now)
         self.register.apply(event)
         if name == "set":
             self.shelf.apply(event)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from taskdir import names, strictjson
-from taskdir.disk import Disk, NotRegular, TooLarge, read_regular
+from taskdir.disk import Disk, NotRegular, TooLarge, read_again, read_regular
 from taskdir.documents import Task
 from taskdir.index import Index
 from taskdir.papers import Papers, signature
@@ -179,7 +179,11 @@ class View:
                 return None
         if paper.special:
             return path if (signature(path) or ())[:3] == (paper.shape or (0,))[:3] else None
-        return path if _sha256(path) == paper.sha256 else None
+        try:
+            now = hashlib.sha256(read_again(path, paper.size)).hexdigest()
+        except OSError:
+            return None
+        return path if now == paper.sha256 else None
 
     def hand_back_taken(self) -> None:
         """Put what was taken but never judged back to where it came from, so that a clean stop leaves nothing here."""

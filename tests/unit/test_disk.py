@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from taskdir import disk
-from taskdir.disk import Disk, NotRegular, TooLarge, kind_of, read_regular, write_all
+from taskdir.disk import Disk, NotRegular, TooLarge, kind_of, read_again, read_regular, write_all
 
 # --- reading
 
@@ -89,6 +89,30 @@ def test_what_is_not_there_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("")
     with pytest.raises(NotADirectoryError):
         read_regular(str(tmp_path / "f" / "g"), 10)
+
+
+@pytest.mark.parametrize("now", [b"", b"abcd", b"abx", b"ab"])
+def test_what_changed_is_not_read_as_before(tmp_path: Path, now: bytes) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"abc")
+    assert read_again(str(path), 3) == b"abc"
+    path.write_bytes(now)
+    assert read_again(str(path), 3) != b"abc"
+
+
+@pytest.mark.parametrize(("kind", "make"), [special for special in SPECIAL if special[0] != "FIFO"])
+def test_what_is_something_else_now_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, make: Callable[[Path], Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path("f"))
+    with pytest.raises(OSError, match=r"\[Errno"):
+        read_again("f", 3)
+
+
+def test_a_fifo_reads_as_nothing_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    assert read_again(str(tmp_path / "f"), 3) == b""
 
 
 # --- changing
