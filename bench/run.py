@@ -107,12 +107,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--under", default=tempfile.gettempdir(), help="where the image lies, or what is measured")
     parser.add_argument("--parts", default="a,b,c,d,e,f,g,h,i,j", help="letters, with commas")
     parser.add_argument("--rounds", type=int, help="repetitions of everything that is repeated (default: 5, quick: 2)")
+    parser.add_argument("--tasks", type=int, help="tasks a lap, end to end (default: 10,000, quick: 2,000)")
     parser.add_argument("--out", type=Path, default=RESULTS / "latest.json")
     parser.add_argument("--publish", action="store_true", help="write docs/performance.json, .md, plots, README")
     args = parser.parse_args(argv)
     sizes = QUICK if args.quick else FULL
-    if args.rounds:
-        sizes = replace(sizes, rounds=args.rounds)
+    sizes = replace(sizes, rounds=args.rounds or sizes.rounds, tasks=args.tasks or sizes.tasks)
     told = run(sizes, args.fs, args.under, args.parts, quick=args.quick, keep=partial(write, args.out))
     print(table.table(told))
     if args.publish:

@@ -35,7 +35,7 @@ AGENTS, TASKS, BATCH = 64, 1_000_000, 500
 GROWTH = 5.0
 """Percent that memory and descriptors may grow after the warm-up."""
 CONTRACT = {"defaults": {"lease_seconds": 5, "max_attempts": 100, "backoff_seconds": 0}}
-SUBMITTING = 0.85
+SUBMITTING = 0.98
 """Share of the time in which tasks are submitted; the rest is for what is late."""
 BACKLOG = 10_000
 """So many tasks may be waiting before no more are submitted."""
