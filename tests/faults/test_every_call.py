@@ -38,6 +38,7 @@ ERRORS = 0.006 if not ledger.torture() else 0.2
 OTHERWISE = {
     "cancel: a task and its cancel in one pass, in byte order": "what was refused is judged again, and now its task is",
     "state: a contract of a key that cannot be used lets nothing pass": "the last good one of a key is in no log",
+    "schedules: no setting of the clock wakes it early or keeps it asleep": "a start sees how the clock is set (8.6)",
 }
 """Stories that a stop may bring to another end, and why."""
 SCENES = [(label, scene) for label, scene in vectors.scenarios() if "needs" not in scene]

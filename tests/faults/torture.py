@@ -44,9 +44,10 @@ class Failures:
 
 def main(words: list[str]) -> int:
     """Run the testers, or those that ``words`` name; returns pytest's exit code."""
-    seed = ledger.seed()
-    for name, value in {**COUNTS, "TASKDIR_TORTURE": "1", "TASKDIR_SEED": str(seed)}.items():
+    for name, value in {**COUNTS, "TASKDIR_TORTURE": "1"}.items():
         os.environ.setdefault(name, value)
+    seed = ledger.seed()
+    os.environ["TASKDIR_SEED"] = str(seed)
     os.environ.setdefault("TASKDIR_RACE_SEED", str(seed))
     path = Path(os.environ.setdefault("TASKDIR_LEDGER", str(ledger.DEFAULT)))
     path.unlink(missing_ok=True)

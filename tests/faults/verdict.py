@@ -17,7 +17,7 @@ from taskdir import check, names
 from taskdir.logread import GENESIS, open_segment, segments
 from taskdir.papers import NO_BYTES
 
-_SEQ = re.compile(r"\d{12}")
+_SEQ = re.compile(r"\d{12}|(?<=rejected/bad-)\d+")
 _LARGE = 1 << 20
 _STATES = {
     "accepted": "queued", "redriven": "queued", "returned": "queued", "expired": "queued", "abandoned": "queued",
@@ -101,11 +101,16 @@ def _judge_ends(events: list[dict[str, Any]]) -> None:
 
 
 def outcome(root: str) -> Outcome:
-    """Return the visible tree, numbers of events left out, and each task's state by the log."""
+    """Return the visible tree, numbers of events left out, and each task's state by the log.
+
+    Closed segments are left out too: a start logs an event more, so one may be closed earlier.
+    """
     tree = []
     for directory, inside, files in os.walk(root):
         inside[:] = sorted(name for name in inside if name != ".taskdir")
         relative = os.path.relpath(directory, root)
+        if relative == "log":
+            continue
         tree += [_SEQ.sub("N", os.path.normpath(os.path.join(relative, name))) for name in files]
     states: dict[str, str] = {}
     for line in lines_of(root):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from taskdir import errors
-from taskdir.errors import TaskdirError
+from taskdir.errors import CannotCreate, Missing, TaskdirError
 
 EXITS = {
     "TaskdirError": 1,
@@ -44,3 +47,13 @@ def test_an_error_tells_its_parts(parts: dict[str, str], as_dict: dict[str, str]
     assert error.as_dict() == as_dict
     assert str(error) == text
     assert error.args == ("m",)
+
+
+def test_what_the_file_system_refuses_is_told() -> None:
+    with pytest.raises(Missing, match="a directory of the root is missing") as missing, errors.telling("inbox/x.json"):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    assert missing.value.as_dict()["file"] == "inbox/x.json"
+    with pytest.raises(CannotCreate, match="cannot write here: No space left"), errors.telling("x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with errors.telling("x"):
+        pass
