@@ -22,6 +22,17 @@ QUOTED = {
     "Redis Streams always": "Redis Streams",
     "PostgreSQL SKIP LOCKED": "PostgreSQL",
 }
+QUIET = 1.0
+BUSY = """\
+The machine did other work when this run began, so figures are rougher than they could be: what waits for the disk or
+for a process to be woken suffers most. Run it again on a machine that does nothing else.
+"""
+FLOOR = """\
+The floor does the file operations of a task in the submitter's and the agents' own processes: nothing waits for
+anything, and no process does more than its share. With a daemon each task changes hands four times, and one process
+does all that is decided, checked, chained and indexed; on two cores, submitter and agents take theirs from it.
+`python bench/drive.py --on DIR` tells the daemon's CPU time a task, and `--tool cprofile` or `strace` where it goes.
+"""
 BEGIN, END = "<!-- figures: python -m bench page -->\n", "\n<!-- end of figures -->"
 
 
@@ -40,8 +51,8 @@ def sentence(told: dict[str, Any]) -> str:
     said = ", ".join(ratios[:-1]) + (" and " if len(ratios) > 1 else "") + "".join(ratios[-1:])
     return (
         "Tasks a second end to end, side by side in one run (`make bench`), all syncing each step, 2 agents at work:\n"
-        f"taskdir does **{said}**. "
-        "The whole table, date and machine:\n[docs/performance.md](docs/performance.md)."
+        f"taskdir does **{said}**.\n"
+        "The whole table, with date, machine and what was missed: [docs/performance.md](docs/performance.md)."
     )
 
 
@@ -60,8 +71,11 @@ def markdown(told: dict[str, Any], soak: dict[str, Any] | None) -> str:
         "*Not judged* means that this machine or run cannot show it; it is neither met nor missed.\n",
         "## Goals\n",
         _table(table.goal_rows(told)),
+        FLOOR,
         "![Tasks a second, end to end](performance-peers.svg)\n",
     ]
+    if told["machine"]["load"] > QUIET:
+        parts.insert(6, BUSY)
     for title, rows in table.sections(told):
         parts += [f"## {title}\n", _table(rows)]
         if title.startswith("(e)"):
