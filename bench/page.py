@@ -75,7 +75,7 @@ def markdown(told: dict[str, Any], soak: dict[str, Any] | None) -> str:
         "![Tasks a second, end to end](performance-peers.svg)\n",
     ]
     if told["machine"]["load"] > QUIET:
-        parts.insert(6, BUSY)
+        parts.insert(parts.index("## Goals\n"), BUSY)
     for title, rows in table.sections(told):
         parts += [f"## {title}\n", _table(rows)]
         if title.startswith("(e)"):
