@@ -155,7 +155,8 @@ def _nice() -> int:
     with contextlib.suppress(OSError, ValueError), open("/proc/sys/kernel/sched_autogroup_enabled", "rb") as switch:
         if int(switch.read()):
             with open("/proc/self/autogroup", "rb") as file:
-                return int(file.read().split()[-1])
+                told = file.read().split()  # nothing, in a process that is in no group
+            return int(told[-1]) if told else os.nice(0)
     return os.nice(0)
 
 

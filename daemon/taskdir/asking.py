@@ -73,6 +73,7 @@ def blocked(path: str, ids: Collection[str]) -> dict[str, dict[str, str]]:
         if db is None:
             return found
         with closing(db):
+            db.execute("BEGIN")  # all of one moment: a cancel of both between two looks would show one as blocked
             if len(ids) > FEW:
                 every = causes(db)
                 return {id: every[id] for id in ids if id in every}

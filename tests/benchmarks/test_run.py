@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import xml.etree.ElementTree as ET
@@ -95,3 +96,11 @@ def test_without_root_it_runs_on_what_is_there(tmp_path: Path, monkeypatch: pyte
         assert not where.judged
         assert os.path.isdir(where.path)
     assert said == ["no ext4 of our own: that needs root"]
+
+
+def test_a_process_in_no_group_says_its_own_nice(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"/proc/sys/kernel/sched_autogroup_enabled": b"1\n", "/proc/self/autogroup": b""}
+    monkeypatch.setattr(ground, "open", lambda path, mode: io.BytesIO(shown[path]), raising=False)
+    assert ground._nice() == os.nice(0)
+    shown["/proc/self/autogroup"] = b"/autogroup-7 nice 3\n"
+    assert ground._nice() == 3

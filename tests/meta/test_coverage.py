@@ -49,7 +49,7 @@ def run(tmp_path: Path, *words: str) -> None:
         env=env | {"COVERAGE_FILE": str(tmp_path / "data"), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
         check=False,
     )
     assert done.returncode == 0, f"{' '.join(words[:3])}:\n{done.stdout[-4000:]}\n{done.stderr[-2000:]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -325,3 +326,25 @@ def test_submit_and_cancel_take_what_the_protocol_takes(world: World, verb: Verb
     assert verb("cancel", "a", "--dependants")[0] == 0
     (sent,) = [path for path in (world.root / "inbox").glob("*.json") if path.name != "x.json"]
     assert json.loads(sent.read_text()) == {"kind": "cancel", "task": "a", "dependants": True}
+
+
+def test_a_cancel_of_both_between_two_looks_shows_none_as_blocked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(world, {"kind": "task", "id": "first"}, {"kind": "task", "id": "then", "after": ["first"]})
+    connect = asking._connect
+
+    class Slow(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == asking.BLOCKERS:
+                world.write("inbox/c.json", {"kind": "cancel", "task": "first", "dependants": True})
+                world.passes()
+            return super().execute(sql, *values)
+
+    def slow(path: str) -> sqlite3.Connection | None:
+        assert connect(path) is not None
+        return sqlite3.connect(path, factory=Slow)
+
+    monkeypatch.setattr(asking, "_connect", slow)
+    index = str(world.root / ".taskdir" / "index.sqlite")
+    assert (asking.blocked(index, ["then"]), asking.state(index, "then")) == ({}, "canceled")
