@@ -20,6 +20,7 @@ from faults import evidence, ledger
 
 TESTERS = (
     "tests/faults",
+    "tests/unit/test_lines.py",
     "tests/conformance/test_second_checker.py",
     "tests/conformance/test_kit.py",
     "tests/adapters/test_mixed_race.py",

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from faults import ledger
 from taskdir import documents, lines
 from taskdir.documents import Event
 from taskdir.index import Index
@@ -258,7 +259,8 @@ def accepted(job: Job) -> Event:
     return {"event": "accepted", "id": job.id, "sha256": job.id, "task": body, "contract": "0"}
 
 
-HOUSE = settings(max_examples=120, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = 1000 if ledger.torture() else 60
+HOUSE = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 TestLines = Lines.TestCase
 TestLines.settings = HOUSE
 
