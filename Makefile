@@ -22,7 +22,7 @@ bench soak: .venv/ready
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "this python3 cannot make virtual environments; install it with: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fast,tui]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fast,tui,mcp]'
 	@$(BIN)/python tests/support/fetch.py && touch $@  # fetched now, so that no test needs a network
 
 clean:

@@ -24,7 +24,8 @@ MAP = {
     " papers observe acceptance orders records entries window view facts precedence audit checkpoint compare chain",
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
     "running": "roots gestures shared held work client aio daemon vscode annotate recognise vet check waiting story"
-    " overview graph service.* service report.* report doctor.* doctor demo.* demo conformance.* conformance",
+    " overview graph briefing toolbox mcpserver service.* service report.* report doctor.* doctor demo.* demo"
+    " conformance.* conformance",
     "surface": "cli.frame cli.parsers cli.described cli.words cli.findings cli.* cli __init__ __main__",  # or a verb
 }
 LEFT_TOO = {"pure", "knowledge", "running", "surface"}
@@ -38,6 +39,11 @@ ONLY_IN = {
     "jsonschema_rs": {"validate"},
     "referencing": {"validate"},
     "rich": {"terminal"},
+    "mcp": {"mcpserver"},
+    "mcp_types": {"mcpserver"},
+    "anyio": {"mcpserver"},
+    "starlette": {"mcpserver"},
+    "uvicorn": {"mcpserver"},
     "sqlite3": {"asking", "index", "lines", "register", "shelf", "stories", "tasks", "conformance.trees"},
 }
 PLACE = {name: (row, column) for row, names in enumerate(MAP.values()) for column, name in enumerate(names.split())}

@@ -2,7 +2,8 @@
 
 In .venv/fetched/: ``wheels``, what an install of taskdir needs, so that hooks and actions are installed without a
 network; ``tools``, programs to install and lint with; ``node``, the JSON service of VS Code; ``sarif``, the JSON
-Schema of SARIF as Microsoft publishes it. What cannot be had is named, and the tests that want it skip and say so.
+Schema of SARIF as Microsoft publishes it; ``tokens``, a tokenizer of language models with its vocabulary. What
+cannot be had is named, and the tests that want it skip and say so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ WHEELS = FETCHED / "wheels"
 NODE = FETCHED / "node"
 TOOLS = FETCHED / "tools"
 SARIF_SCHEMA = FETCHED / "sarif" / "package" / "lib" / "schemas" / "sarif-2.1.0-rtm.5.json"
+TOKENS = FETCHED / "tokens"
 EDITOR = "vscode-json-languageservice@5.7.2"
+TOKENIZER = "gpt-tokenizer@4.0.0"
 SARIF = "@microsoft/jest-sarif@1.0.0-beta.0"
 
 
@@ -40,7 +43,12 @@ def tools() -> None:
 
 def editor() -> None:
     """Fetch the service that VS Code judges JSON with, and its reader of JSON with comments."""
-    _run("npm", "install", "--prefix", str(NODE), "--ignore-scripts", "--no-audit", "--no-fund", "--silent", EDITOR)
+    _npm(NODE, EDITOR)
+
+
+def tokens() -> None:
+    """Fetch a tokenizer, to measure what a model has to read."""
+    _npm(TOKENS, TOKENIZER)
 
 
 def sarif() -> None:
@@ -52,13 +60,21 @@ def sarif() -> None:
     SARIF_SCHEMA.stat()
 
 
+def _npm(directory: Path, package: str) -> None:
+    """Install a package of npm."""
+    _run(
+        "npm", "install", "--prefix", str(directory), "--ignore-scripts", "--no-audit", "--no-fund", "--silent", package
+    )
+
+
 def _run(*words: str) -> None:
     subprocess.run(words, check=True, timeout=300, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def main() -> None:
     """Fetch everything anew; what fails is left out, and never fails the set-up."""
-    for fetch, directory in ((wheels, WHEELS), (tools, TOOLS), (editor, NODE), (sarif, FETCHED / "sarif")):
+    places = ((wheels, WHEELS), (tools, TOOLS), (editor, NODE), (tokens, TOKENS), (sarif, FETCHED / "sarif"))
+    for fetch, directory in places:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         try:

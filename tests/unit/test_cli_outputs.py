@@ -237,6 +237,12 @@ def test_what_the_parsers_give(said: Said) -> None:
     said("man")
 
 
+def test_a_server() -> None:
+    """Played for real in tests/scenario/test_mcp.py; here, that its schema takes what it prints."""
+    entry = {"type": "http", "url": "http://127.0.0.1:8123/mcp", "headers": {"Authorization": "Bearer abc"}}
+    assert faults("mcp", entry) == []
+
+
 def test_a_demonstration() -> None:
     """Played for real in tests/scenario; here, that its schema takes what it prints."""
     assert faults("demo", {"tasks": 1, "story": ["a"], "faults": []}) == []

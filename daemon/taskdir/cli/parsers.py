@@ -36,6 +36,7 @@ VERBS = {
     "man": "print the manual page",
     "doctor": "look for trouble in the surroundings",
     "conformance": "hold another agent or daemon against the protocol",
+    "mcp": "serve the root to language models as MCP tools",
     "demo": "show a whole run with several agents",
 }
 """Every verb and what it does: literal, so that ``taskdir --help`` loads none of them."""
