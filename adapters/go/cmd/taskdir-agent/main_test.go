@@ -222,7 +222,7 @@ func TestWorkHandsInHowTheCommandEnded(t *testing.T) {
 	}
 	b.offer("ready/default", 1) // what a command leaves behind holds up nothing
 	b.run(0, "", "work", "me", "--tasks", "1", "--", "sh", "-c",
-		`until [ -e "$1" ]; do sleep 0.02; done 2>/dev/null & echo 1`, "sh", b.path("off"))
+		`while [ -d "${1%/*}" ] && [ ! -e "$1" ]; do sleep 0.02; done 2>/dev/null & echo 1`, "sh", b.path("off"))
 	b.put("off", "")
 	b.wantResult(b.path("claimed/me/5-000000000001.t1.1.json"), "{\"status\":\"ok\",\"output\":1\n}")
 	b.must(os.RemoveAll(b.path("claimed/me")))
