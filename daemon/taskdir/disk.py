@@ -205,6 +205,13 @@ class Disk:
         os.chmod(path, mode)
         return True
 
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory and all in it, following no link; what cannot be removed, or is gone already, is left."""
+        import shutil
+
+        self._hook("rmtree", path)
+        shutil.rmtree(path, ignore_errors=True)
+
     def chmod(self, path: str, mode: int) -> None:
         """Set the mode of a file or directory."""
         self._hook("chmod", path)

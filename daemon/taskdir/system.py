@@ -13,6 +13,7 @@ from typing import Any
 
 _UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
 _AT_FDCWD, _RENAME_NOREPLACE, _RENAME_EXCL, _F_FULLFSYNC = -100, 1, 4, 51
+_SET_CHILD_SUBREAPER = 36
 _FAR = 1 << 30
 """Where a lock lies in a file that others read: locks of Windows keep readers out of the bytes they cover."""
 
@@ -68,6 +69,10 @@ class Posix:
             return None
         return True
 
+    def adopt_orphans(self) -> bool:
+        """Become the parent of every descendant that loses its own; False when this system cannot."""
+        return False
+
     def _library(self) -> Any:
         if self._libc is None:
             import ctypes
@@ -89,6 +94,10 @@ class Linux(Posix):
     def datasync(self, fd: int) -> None:
         """fdatasync(2)."""
         os.fdatasync(fd)
+
+    def adopt_orphans(self) -> bool:
+        """prctl(2) with PR_SET_CHILD_SUBREAPER: since Linux 3.4."""
+        return bool(self._library().prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 class MacOS(Posix):

@@ -25,7 +25,7 @@ MAP = {
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
     "running": "roots gestures shared held work client aio daemon vscode annotate recognise vet check waiting story"
     " overview graph briefing toolbox mcpserver service.* service report.* report doctor.* doctor demo.* demo"
-    " conformance.* conformance",
+    " conformance.* conformance runner.* runner",
     "surface": "cli.frame cli.parsers cli.described cli.words cli.findings cli.* cli __init__ __main__",  # or a verb
 }
 LEFT_TOO = {"pure", "knowledge", "running", "surface"}

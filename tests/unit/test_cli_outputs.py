@@ -14,6 +14,7 @@ import pytest
 import referencing
 
 from faults.world import Countdown, World
+from support.live import taskdir
 from taskdir import rules
 from taskdir.cli import main, parsers
 from taskdir.clock import Clock
@@ -241,6 +242,22 @@ def test_a_server() -> None:
     """Played for real in tests/scenario/test_mcp.py; here, that its schema takes what it prints."""
     entry = {"type": "http", "url": "http://127.0.0.1:8123/mcp", "headers": {"Authorization": "Bearer abc"}}
     assert faults("mcp", entry) == []
+
+
+def test_a_runner(world: World, tmp_path: Path) -> None:
+    """In a process of its own: it takes signals and whatever children there are. More of it in tests/runner."""
+    world.stop()
+    stale = tmp_path / "work" / "rex" / "old.1.run"
+    stale.mkdir(parents=True)
+    (world.root / "claimed/rex").mkdir()
+    ready = sorted((world.root / "ready/default").iterdir())
+    ready[0].rename(world.root / "claimed/rex" / ready[0].name)
+    words = f"--json work --agent rex --once --workspaces {tmp_path}/work -- false"
+    done = taskdir(*words.split(), root=world.root)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {each["event"] for each in told} == {"swept", "given-back", "claimed", "ended"}
+    assert [fault for each in told for fault in faults("work", each)] == []
 
 
 def test_a_demonstration() -> None:

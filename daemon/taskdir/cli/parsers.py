@@ -18,6 +18,7 @@ VERBS = {
     "submit": "submit tasks and other messages",
     "claim": "take the next task of a queue",
     "finish": "hand in the output or the error of a claimed task",
+    "work": "do tasks by a command, in workspaces",
     "note": "add a note to a claimed task, or to the log",
     "wait": "wait until tasks have ended",
     "cancel": "end tasks that wait or run",
