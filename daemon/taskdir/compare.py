@@ -19,9 +19,10 @@ from taskdir import names, strictjson
 from taskdir.audit import Finding
 from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.documents import Task
-from taskdir.index import Index, Unreadable
+from taskdir.index import Index
 from taskdir.known import entry_bytes, offer_bytes, record_bytes
 from taskdir.places import Places
+from taskdir.trouble import Unreadable
 
 Digests = dict[str, str]
 """File name → SHA-256 of its bytes, "" for what is no readable regular file."""

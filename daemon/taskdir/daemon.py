@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import socket
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeVar
 
-from taskdir import __version__, filesystem, settings, textlog
+from taskdir import __version__, filesystem, opening, settings, textlog
 from taskdir.benches import benches
 from taskdir.claims import claims
 from taskdir.clock import Clock
@@ -17,13 +16,14 @@ from taskdir.contracts import Catalog
 from taskdir.disk import Disk
 from taskdir.documents import Event, Now
 from taskdir.entries import Doors, Entries
-from taskdir.errors import Busy, ConfigError, Missing
+from taskdir.errors import CannotCreate, ConfigError, Missing
+from taskdir.given import Listener, Ticker, Waiter
 from taskdir.index import Index
 from taskdir.intake import intake
 from taskdir.journal import Journal, SyncFailed
 from taskdir.known import Known
 from taskdir.leases import leases
-from taskdir.lock import RootLock
+from taskdir.mends import Mends
 from taskdir.observe import Observer
 from taskdir.offers import offers
 from taskdir.papers import signature
@@ -31,41 +31,17 @@ from taskdir.places import Places
 from taskdir.records import Records
 from taskdir.results import results
 from taskdir.seen import Seen
-from taskdir.settings import Settings
 from taskdir.state import state
+from taskdir.trouble import Unreadable, is_damage, is_outside
 from taskdir.view import View
 from taskdir.window import Window
 
 log = logging.getLogger("taskdir")
 
+Found = TypeVar("Found")
+
 DESKS = (claims, results, leases, benches, offers, state, intake)
 """Each (known as earlier desks leave it, seen, now) → events. Claims before results before ends before new work."""
-
-
-class Ticker(Protocol):
-    """Anything that tells the time as ``clock.Clock`` does."""
-
-    def now(self) -> Now:
-        """Return this instant."""
-
-
-class Waiter(Protocol):
-    """Anything that waits as ``watch.Hints`` does."""
-
-    def pace(self, worked: bool, seconds: float) -> bool:
-        """Wait for a hint, at most ``seconds``, unless the last pass found work; True: nothing was heard."""
-
-
-class Listener(Protocol):
-    """Anything that hears how the loop goes, as ``notify.Manager`` does; ``patience``: seconds until it worries."""
-
-    patience: float
-
-    def passed(self, status: str) -> None:
-        """A pass is over."""
-
-    def reloading(self) -> None:
-        """The next pass reads settings and contracts again."""
 
 
 def decide(known: Known, seen: Seen, now: Now) -> list[Event]:
@@ -84,46 +60,81 @@ class Daemon:
         self.places = Places(root)
         self._disk, self._clock = disk or Disk(), clock or Clock()
         self._shape = signature(self.places.settings)
-        self.settings = _read_settings(self.places)
-        self._lock = _take_lock(self.places)
+        self.settings = opening.read_settings(self.places)
+        self._lock = opening.take_lock(self.places)
         self._stopping = self._reloading = False
-        self._begun = self._full = False
+        self._begun = self._full = self._knows = False
         self._fault: str | None = None
+        self._trouble: str | None = None
 
     def open(self) -> None:
-        """Bring the index up to the log and log ``started``. Raises LogDamaged."""
+        """Bring the index up to the log and log ``started``; what cannot be done yet is done by a pass.
+
+        Raises LogDamaged; OSError when the root cannot be read, or nothing be written there.
+        """
         self._make_places()
-        for name in os.listdir(self.places.staging):
-            with contextlib.suppress(OSError):  # half-done publishing of a life before; strangers may stay
-                self._disk.unlink(os.path.join(self.places.staging, name))
-        if os.stat(self.places.ready).st_mode & 0o222:
-            self._disk.chmod(self.places.ready, 0o555)  # a kill may have come while a queue's directory was made
+        opening.sweep(self.places, self._disk)
         if weakness := filesystem.kind(self.places.root).weakness:
             log.warning("%s: %s", self.places.root, weakness)
-        self.index = Index(self.places.index)
         self._journal = Journal(self.places.root, self._disk, self.settings.log_segment_bytes)
-        self._journal.open(self.index.mark, self.index.apply)
-        self.index.clamp_delays(self._clock.now().seconds)
-        self.index.standing.clamp(self._clock.now().seconds, self.settings.bench_seconds)
-        catalog = Catalog(Catalog())
-        self._catalog = catalog
+        opening.say_who(self.places, self._disk, self._clock.now().text)
+        self._minding_the_index(lambda: self._know() and self._begin())
+
+    def one_pass(self) -> bool:
+        """Observe, decide, record, index, publish. Says whether there was anything to do. Raises Missing: root gone."""
+        now = self._clock.now()
+        self._lock.check()
+        self._make_places()
+        ready = self._minding_the_index(self._is_ready)
+        return bool(ready and self._minding_the_index(lambda: self._work(now)))
+
+    def _is_ready(self) -> bool:
+        self._reload_settings()
+        return (self._knows or self._know()) and (self._begun or self._begin())
+
+    def _know(self) -> bool:
+        """Open the index, let it follow the log, make anew all that rests on it; False when the log cannot be read."""
+        now = self._clock.now().seconds
+        self.index = Index(self.places.index)
+        try:
+            self._journal.open(self.index.mark, self.index.apply)
+        except OSError as error:
+            if not self._begun:
+                raise
+            self._tell(f"the log cannot be read: nothing is decided until it can ({error})")
+            self.index.close()
+            return False
+        self.index.clamp_delays(now)
+        self.index.standing.clamp(now, self.settings.bench_seconds)
+        self._catalog = catalog = Catalog(Catalog())
         self._window = Window(self.places, self._disk, self.index, catalog)
         self._entries = Entries(self.places, self._disk, self.index)
         self._doors = Doors(self.places, self._disk, self.index)
         self._observer = Observer(self.places, self.index, catalog, self._window.published, self._entries.published)
         self._records = Records(self.places, self._disk, self.index)
         self._view = View(self.places, self._disk, self.index, self._observer.papers, self._records.due)
+        self._mends = Mends(self.places, self._disk, self.index, self._window)
         self._use_settings()
-        self._say_who()
-        self._begin()
+        self._knows = True
+        self._tell(None)
+        return True
 
-    def one_pass(self) -> bool:
-        """Observe, decide, record, index, publish. Says whether there was anything to do."""
-        now = self._clock.now()
-        self._make_places()
-        self._reload_settings()
-        if not self._begun and not self._begin():
-            return False
+    def _minding_the_index(self, step: Callable[[], Found]) -> Found | None:
+        """Do a step; None when SQLite cannot use its files. Then the index goes: the next pass makes it follow the log
+        again, which is the truth (SPEC 10.4)."""
+        try:
+            return step()
+        except Unreadable as error:
+            if not is_outside(error):
+                raise
+            self._knows = False
+            self._tell(f"the index cannot be used: nothing is decided until it can ({error})")
+            if hasattr(self, "index"):
+                with contextlib.suppress(OSError):
+                    self.index.discard() if is_damage(error) else self.index.close()
+            return None
+
+    def _work(self, now: Now) -> bool:
         with self.index.transaction():
             seen = self._observer.look(now, self.settings)
             if self._full:
@@ -144,6 +155,7 @@ class Daemon:
         self._view.publish(seen)
         self._entries.heal(seen)
         self._doors.publish(seen)
+        self._mends.publish(seen)
         woken = self.index.wake(now.seconds)
         return self._window.reconcile(seen, self.settings) or woken
 
@@ -163,25 +175,37 @@ class Daemon:
         except SyncFailed:
             raise
         except OSError as error:
-            log.error("the log cannot be written: no new work is taken until it can (%s)", error)
+            self._tell(f"the log cannot be written: no new work is taken until it can ({error})")
             self._full = True
             return False
         self._full = False
         if batch is not None:
-            self.index.apply(batch, now.seconds)
+            self._tell(None)
             for event in events:
                 textlog.tell(event)
+            self.index.apply(batch, now.seconds)
         return True
 
+    def _tell(self, trouble: str | None) -> None:
+        """Say what is in the way, once as long as it is the same, and when it is over."""
+        if trouble != self._trouble:
+            if trouble:
+                log.error("%s: %s", self.places.root, trouble)
+            else:
+                log.warning("%s: work goes on", self.places.root)
+            self._trouble = trouble
+
     def run(self, hints: Waiter, listener: Listener, *, once: bool = False) -> None:
-        """Make passes until told to stop; with ``once``, until a pass changes nothing."""
+        """Make passes until told to stop; with ``once``, until a pass changes nothing, or raise what is in the way."""
         while not self._stopping:
             worked = self._reload(listener) if self._reloading else self.one_pass()
             listener.passed(self._status())
             if once and not worked:
+                if self._trouble:
+                    raise CannotCreate("cannot-write", self._trouble, path=self.places.root)
                 break
-            if hints.pace(worked, min(self._patience(), listener.patience)):
-                self._records.sync()
+            if hints.pace(worked, min(self._patience(), listener.patience)) and self._knows:
+                self._minding_the_index(self._records.sync)
 
     def stop(self) -> None:
         """Ask the loop to end after the pass in hand."""
@@ -193,13 +217,15 @@ class Daemon:
 
     def close(self) -> None:
         """Log ``stopped``, sync the records, let the root go."""
+        if self._knows:
+            self._minding_the_index(self._leave)
+        self.abandon()
+
+    def _leave(self) -> None:
         self._view.hand_back_taken()
         self._records.sync()
         if self._begun:
             self._log_event({"event": "stopped"})
-        self._journal.close()
-        self.index.close()
-        self._lock.release()
 
     def abandon(self) -> None:
         """Let the lock and the files go without a word, as a kill would: what a test of crashes needs."""
@@ -211,10 +237,14 @@ class Daemon:
 
     def _patience(self) -> float:
         """Seconds until the next look, hints aside: a scan interval, or less when a delay or settle time ends."""
-        now = self._clock.now().seconds
+        soonest = self._minding_the_index(self._soonest) if self._knows else None
+        return (
+            min(self.settings.scan_seconds, max(soonest, 0.001)) if soonest is not None else self.settings.scan_seconds
+        )
+
+    def _soonest(self) -> float | None:
         due = [self.index.next_wake(), self._observer.papers.next_deadline(self.settings.settle_seconds)]
-        soonest = min((at - now for at in due if at is not None), default=self.settings.scan_seconds)
-        return min(self.settings.scan_seconds, max(soonest, 0.001))
+        return min((at - self._clock.now().seconds for at in due if at is not None), default=None)
 
     def _begin(self) -> bool:
         """Log ``started``, which opens every run; until the log takes it, a pass does nothing."""
@@ -233,68 +263,33 @@ class Daemon:
             return
         self._shape, self._fault, before = shape, None, self.settings
         try:
-            self.settings = _read_settings(self.places)
-            self._use_settings()
+            self.settings = opening.read_settings(self.places)
+            if self._knows:
+                self._use_settings()
             if changed := settings.changes(before, self.settings):
                 log.info("taskdir.json: %s changed", ", ".join(changed))
         except (ConfigError, Missing, OSError) as error:
             log.error("taskdir.json was changed and is not used: %s", error)
             self._fault = f"taskdir.json was changed and is not used: {error}"
+            if isinstance(error, OSError):
+                self._shape = (0, 0, 0, 0)  # for want of descriptors, say: tried again in the next pass
 
     def _reload(self, listener: Listener) -> bool:
         """Make a pass that reads settings and contracts again, and say what is in force."""
         self._reloading = False
         listener.reloading()
         self._shape = (0, 0, 0, 0)
-        self._observer.forget_contracts()
+        if self._knows:
+            self._observer.forget_contracts()
         worked = self.one_pass()
         log.info("reloaded: taskdir.json is %s; %s", "not used" if self._fault else "in use", self._catalog)
         return worked
 
     def _status(self) -> str:
         """One line about the present, for a service manager."""
-        trouble = "the log cannot be written, no new work is taken; " if self._full else ""
-        trouble += f"{self._fault}; " if self._fault else ""
-        return f"{trouble}{self.index.mark.seq} events in {self.places.root}"
+        trouble = "".join(f"{each}; " for each in (self._trouble, self._fault) if each)
+        return f"{trouble}{self._journal.mark.seq} events in {self.places.root}"
 
     def _use_settings(self) -> None:
         self.index.lines.use(self.settings.resources)
         self._window.context_bytes = self.settings.context_bytes
-
-    def _say_who(self) -> None:
-        """Leave a word for people about who runs here; nothing depends on it."""
-        who = {
-            "pid": os.getpid(),
-            "started": self._clock.now().text,
-            "version": __version__,
-            "host": socket.gethostname(),
-        }
-        self._disk.publish(self.places.who, json.dumps(who).encode() + b"\n", aside=self.places.who + ".new")
-
-
-def _read_settings(places: Places) -> Settings:
-    try:
-        with open(places.settings, "rb") as file:
-            return settings.parse(file.read(), places.settings)
-    except FileNotFoundError:
-        raise Missing(
-            "no-root", "there is no taskdir.json here", path=places.root, hint="`taskdir init` makes one"
-        ) from None
-
-
-def _take_lock(places: Places) -> RootLock:
-    try:
-        return RootLock(places.root)
-    except Busy as busy:
-        busy.hint = f"it says: {who_runs(places)}"
-        raise
-
-
-def who_runs(places: Places) -> str:
-    """Return what the running daemon left about itself, in words."""
-    try:
-        with open(places.who, encoding="utf-8") as file:
-            who = json.load(file)
-        return f"pid {who['pid']} on {who['host']}, taskdir {who['version']}, since {who['started']}"
-    except (OSError, ValueError, KeyError):
-        return "nothing about itself"

@@ -66,8 +66,7 @@ def is_live(places: Places) -> bool:
 def read_settings(places: Places) -> tuple[Settings, ConfigError | None]:
     """Return the settings and what is wrong with them; the defaults when something is."""
     try:
-        with open(places.settings, "rb") as file:
-            return settings.parse(file.read(), places.settings), None
+        return settings.load(places.settings), None
     except OSError as error:
         return Settings(), ConfigError("unreadable", f"taskdir.json: {error.strerror}", path=places.settings)
     except ConfigError as fault:

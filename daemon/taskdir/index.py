@@ -15,13 +15,11 @@ from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from taskdir import lifecycle, lines, register, shelf, stories, strictjson, tasks
+from taskdir import lifecycle, lines, register, shelf, stories, strictjson, tasks, trouble
 from taskdir.documents import Event, Task, parse_timestamp
 from taskdir.logread import Batch, Mark
 
 _LAYOUT = "4"
-Unreadable = sqlite3.DatabaseError
-"""What reading a damaged index raises."""
 _TABLES = "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;" + "".join(
     part.TABLES for part in (tasks, stories, register, lines, shelf)
 )
@@ -45,7 +43,11 @@ class Index:
         self.path = path
         self._db = db or self._connect()
         if db is None:
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
         self._tasks, self.stories = tasks.Tasks(self._db), stories.Stories(self._db)
         self.register, self.lines = register.Register(self._db), lines.Lines(self._db)
         self.shelf, self.standing = shelf.Shelf(self._db), shelf.Standing(self._db)
@@ -60,12 +62,9 @@ class Index:
             part.forget()
 
     def _prepare(self) -> None:
-        fresh = self.meta("layout") != _LAYOUT
+        fresh = self._layout() != _LAYOUT
         if fresh:
-            self._db.close()
-            for suffix in ("", "-wal", "-shm"):
-                if self.path != ":memory:" and os.path.exists(self.path + suffix):
-                    os.unlink(self.path + suffix)
+            self.discard()
             self._db = self._connect()
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;")
         if fresh:
@@ -74,12 +73,25 @@ class Index:
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None, cached_statements=256)
 
+    def _layout(self) -> str | None:
+        """Return the layout of the tables, None of what is damaged or no index at all."""
+        try:
+            return self.meta("layout")
+        except sqlite3.DatabaseError as error:
+            if trouble.is_damage(error):
+                return None
+            raise
+
+    def discard(self) -> None:
+        """Close the index and delete it: the log makes another."""
+        self._db.close()
+        for suffix in ("", "-wal", "-shm"):
+            if self.path != ":memory:" and os.path.exists(self.path + suffix):
+                os.unlink(self.path + suffix)
+
     def meta(self, key: str) -> str | None:
         """Return one remembered value, None when there is none."""
-        try:
-            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        except sqlite3.DatabaseError:
-            return None
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
     def ids_like(self, start: str) -> list[str]:
@@ -107,15 +119,15 @@ class Index:
         self._depth += 1
         try:
             yield
+            if self._depth == 1:
+                self._db.execute("COMMIT")
         except BaseException:
-            self._depth -= 1
-            if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             self._forget()
             raise
-        self._depth -= 1
-        if self._depth == 0:
-            self._db.execute("COMMIT")
+        finally:
+            self._depth -= 1
 
     def apply(self, batch: Batch, now: float | None = None) -> None:
         """Apply one batch in one transaction. ``now`` is the daemon's clock; replay passes None: then an event's own
@@ -277,7 +289,8 @@ def open_for_reading(path: str) -> Index | None:
     except sqlite3.Error:
         return None
     index = Index(path, db=db)
-    if index.meta("layout") != _LAYOUT:
-        index.close()
-        return None
-    return index
+    with contextlib.suppress(sqlite3.Error):
+        if index.meta("layout") == _LAYOUT:
+            return index
+    index.close()
+    return None

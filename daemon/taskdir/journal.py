@@ -36,8 +36,10 @@ class Journal:
     def open(self, known: Mark, replay: Callable[[Batch], None]) -> None:
         """Verify from ``known`` on, hand each later batch to ``replay``, cut a torn tail, be ready to append.
 
-        Raises LogDamaged when damage lies before the last batch, or when ``known`` is not in the log (index-ahead).
+        May be asked again, for an index that has to follow. Raises LogDamaged when damage lies before the last batch,
+        or when ``known``, or what was here before, is not in the log (index-ahead).
         """
+        self.close()
         self._drop_cache()
         files = logread.segments(self._root)
         self._finish_rotation()
@@ -51,8 +53,8 @@ class Journal:
                 self._replay(batch, replay)
         if reader.damage is not None and not reader.damage.torn:
             logread.raise_damage(reader.damage)
-        if behind:
-            self._refuse(known, reader.mark.seq)
+        if behind or self.mark.seq > reader.mark.seq:
+            self._refuse(max(known, self.mark, key=lambda mark: mark.seq), reader.mark.seq)
         self.mark = reader.mark
         self._fd = self._disk.open_log(self._path)
         if reader.damage is not None:

@@ -11,7 +11,7 @@ import time
 
 import portalocker
 
-from taskdir.errors import Busy
+from taskdir.errors import Busy, Missing
 from taskdir.system import HERE
 
 _EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
@@ -23,6 +23,7 @@ class RootLock:
 
     def __init__(self, root: str, patience: float = 1.0) -> None:
         """Lock ``root``; tries for ``patience`` seconds, since a client may be probing. Raises Busy."""
+        self._root = root
         self._fd = HERE.open_root(root, make=True)
         until = time.monotonic() + patience
         while True:
@@ -34,6 +35,13 @@ class RootLock:
                     os.close(self._fd)
                     raise Busy("already-running", "a daemon is already running here", path=root) from None
                 time.sleep(0.02)
+
+    def check(self) -> None:
+        """Raise Missing when the root is no longer where it was: what is there now is not ours."""
+        if not HERE.is_root(self._fd, self._root):
+            told = "the root was moved, deleted or replaced while its daemon ran; nothing more is written"
+            hint = "start a daemon where the root is now: taskdir --root DIR run"
+            raise Missing("root-gone", told, path=self._root, hint=hint)
 
     def release(self) -> None:
         """Let the root go."""

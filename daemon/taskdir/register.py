@@ -6,6 +6,7 @@ Ids of all messages share one namespace and are never forgotten; a refused messa
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from typing import Any
 
@@ -107,6 +108,15 @@ class Register:
         query = "SELECT sha256, reason, seq FROM refusals WHERE file = ? AND stale = 0"
         row = self._db.execute(query, (file,)).fetchone()
         return (row[0], json.loads(row[1]), row[2]) if row else None
+
+    def shown(self, stored: str) -> dict[str, Any] | None:
+        """Return the reason that rejected/``stored``.reason.json is to hold, None when the log knows of none."""
+        number = int(stored.removeprefix("bad-")) if re.fullmatch("bad-[0-9]{1,18}", stored) else 0
+        file = f"{stored}.json"  # of a breach, its place stands before it
+        where = "stale = 0 AND (seq = ?1 OR file = ?2 OR substr(file, ?3) = '/' || ?2) ORDER BY seq = ?1 DESC, seq DESC"
+        query = f"SELECT reason FROM refusals WHERE {where}"
+        row = self._db.execute(query, (number, file, -len(file) - 1)).fetchone()
+        return json.loads(row[0]) if row else None
 
     def stale_refusals(self) -> list[str]:
         """Return the file names whose refusal was overtaken by an acceptance; their reasons are to go."""

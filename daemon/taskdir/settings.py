@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from taskdir import strictjson, validate
+from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.errors import ConfigError, Invalid
 
 PROTOCOL = 1
+LARGEST = 1 << 20
+"""Bytes: far more than settings need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,18 @@ class Settings:
     def all_queues(self) -> list[str]:
         """Return every queue that exists by name: ``default`` and the declared ones."""
         return sorted({"default", *self.queues})
+
+
+def load(path: str) -> Settings:
+    """Read taskdir.json; a link is followed, since the operator made it. Raises ConfigError, or OSError."""
+    hint = f"write a plain file of at most {LARGEST} bytes"
+    try:
+        data = read_regular(os.path.realpath(path), LARGEST)
+    except NotRegular as error:
+        raise ConfigError("not-regular", f"taskdir.json is a {error.kind}", path=path, hint=hint) from None
+    except TooLarge as error:
+        raise ConfigError("too-large", f"{error.size} bytes are too many", path=path, hint=hint) from None
+    return parse(data, path)
 
 
 def parse(data: bytes, path: str) -> Settings:

@@ -57,6 +57,15 @@ class Posix:
         """Open what the daemon of a root locks: the directory itself. ``make``: as that daemon."""
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    def is_root(self, fd: int, root: str) -> bool:
+        """Say whether what ``open_root`` opened is what ``root`` names now; of an error that tells nothing, True."""
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(root))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+
     def try_lock(self, fd: int, *, shared: bool = False) -> bool | None:
         """Lock an open file without waiting; False when another has it, None when it cannot be locked at all."""
         import fcntl
@@ -141,6 +150,10 @@ class Windows(Posix):
         """Open the file .taskdir/lock."""
         flags = os.O_RDWR | getattr(os, "O_BINARY", 0) | (os.O_CREAT if make else 0)
         return os.open(os.path.join(root, ".taskdir", "lock"), flags, 0o644)
+
+    def is_root(self, fd: int, root: str) -> bool:
+        """True: nobody moves a directory in which a file is open."""
+        return True
 
     def try_lock(self, fd: int, *, shared: bool = False) -> bool | None:
         """Lock one byte far behind the end. There is no shared kind: a probe is in a daemon's way for a moment."""

@@ -90,12 +90,13 @@ class Window:
         task = self._index.task(stem.id) if stem else None
         return stem is not None and task is not None and stem.seq <= task.seq and stem.attempt <= task.attempt
 
-    def _offer_bytes(self, task: Task) -> bytes:
+    def offer_bytes(self, task: Task) -> bytes:
+        """Return what a task's offer holds, claimed or not."""
         schema = known.bound_contract(self._index, self._catalog, task).output_schema
         return known.offer_bytes(self._index, task, schema, self.context_bytes)
 
     def _is_right(self, queue: str, name: str, task: Task) -> bool:
-        return holds(self._path(queue, name), self._offer_bytes(task))
+        return holds(self._path(queue, name), self.offer_bytes(task))
 
     def _withdraw(self, queue: str, name: str) -> bool:
         """Take one offer back; False when an agent was faster, or may still be: it could not be removed now."""
@@ -112,7 +113,7 @@ class Window:
         path = self._path(queue, name)
         aside = f"{self._places.staging}/{name}"
         try:
-            made = self._disk.publish(path, self._offer_bytes(task), aside=aside)
+            made = self._disk.publish(path, self.offer_bytes(task), aside=aside)
         except OSError as error:
             log.warning("%s: cannot be published yet: %s", path, error)
             return False

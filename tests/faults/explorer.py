@@ -9,11 +9,13 @@ one out, and some state has to break a promise.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
 import random
+import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,7 +78,9 @@ class Recorder:
 
     def _look_at_index(self) -> None:
         index = getattr(self.daemon, "index", None)
-        if index is not None:
+        if index is None:
+            return
+        with contextlib.suppress(sqlite3.ProgrammingError):  # of a daemon that has ended
             now = (index.mark.seq, int(index.meta("records_synced") or 0))
             if now != self._index:
                 self._index = now

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ from taskdir.journal import SyncFailed
 
 SHORT = 0
 """In place of an error number: the write takes only half."""
+_SQL = {
+    -sqlite3.SQLITE_FULL: ("SQL_FULL", "database or disk is full"),
+    -sqlite3.SQLITE_IOERR_WRITE: ("SQL_IOERR_WRITE", "disk I/O error"),
+    -sqlite3.SQLITE_IOERR_READ: ("SQL_IOERR_READ", "disk I/O error"),
+    -sqlite3.SQLITE_CANTOPEN: ("SQL_CANTOPEN", "unable to open database file"),
+    -sqlite3.SQLITE_CORRUPT: ("SQL_CORRUPT", "database disk image is malformed"),
+}
+"""SQLite's codes, below zero so that they are no errno."""
 _DISK = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR)
 _ERRORS: dict[str, tuple[int, ...]] = {
     "open": (*_DISK, errno.EMFILE),
@@ -35,6 +44,7 @@ _ERRORS: dict[str, tuple[int, ...]] = {
     "scandir": (errno.EIO, errno.EMFILE),
     "lstat": (errno.EIO,),
     "stat": (errno.EIO,),
+    "sql": tuple(_SQL),
 }
 """What a call fails with; those not named, with what a full or broken disk says."""
 Fault = tuple[int, int]
@@ -43,7 +53,25 @@ Fault = tuple[int, int]
 
 def name_of(number: int) -> str:
     """Name an error number as errno.h does."""
-    return "SHORT" if number == SHORT else errno.errorcode[number]
+    return "SHORT" if number == SHORT else _SQL[number][0] if number < 0 else errno.errorcode[number]
+
+
+def error_of(name: str) -> int:
+    """Return the number that ``name_of`` names so."""
+    return next(each for each in (SHORT, *_SQL, *errno.errorcode) if name_of(each) == name)
+
+
+def commit(call: Call, number: int) -> Any:
+    """Let a call fail; what it returns if it did half. Raises the error."""
+    if number == SHORT:
+        return os.write(call.args[0], call.args[1][: len(call.args[1]) // 2])
+    if number > 0:
+        raise OSError(number, os.strerror(number))
+    if number == -sqlite3.SQLITE_FULL and call.args[1].in_transaction:
+        call.args[1].execute("ROLLBACK")  # as SQLite does; after other errors the transaction may stand open
+    error = (sqlite3.DatabaseError if number == -sqlite3.SQLITE_CORRUPT else sqlite3.OperationalError)(_SQL[number][1])
+    error.sqlite_errorcode = -number
+    raise error
 
 
 class Over(Exception):
@@ -75,7 +103,7 @@ class Failing(Own):
         try:
             with self._tap.watch(self._see):
                 answer = super().ask(request)
-        except (OSError, TaskdirError) as error:
+        except (OSError, TaskdirError, sqlite3.Error) as error:
             if self.failed is None:
                 raise
             return self._ended(error)
@@ -90,9 +118,7 @@ class Failing(Own):
         if self._fault is None or number != self._fault[0] or self.failed is not None:
             return call.make()
         self.failed = call
-        if self._fault[1] == SHORT:
-            return os.write(call.args[0], call.args[1][: len(call.args[1]) // 2])
-        raise OSError(self._fault[1], os.strerror(self._fault[1]))
+        return commit(call, self._fault[1])
 
     def _ended(self, error: Exception) -> Json:
         """The daemon raised: a start may fail, and what leaves the end of the log uncertain ends it. Start anew."""

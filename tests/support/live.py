@@ -41,6 +41,7 @@ class Root:
         made = taskdir("init", path)
         assert made.returncode == 0, made.stderr
         self.configure(**settings)
+        self.program = [sys.executable, "-m", "taskdir"]
         self.daemon: subprocess.Popen[bytes] | None = None
 
     def configure(self, **settings: Any) -> None:
@@ -58,10 +59,18 @@ class Root:
     def start(self) -> None:
         """Start the daemon and wait until it holds the root."""
         before = len(self.events("started"))
-        command = [sys.executable, "-m", "taskdir", "--root", str(self.path), "run"]
+        self.spawn()
+        until(lambda: len(self.events("started")) > before or self.ended(), "the daemon's start")
+
+    def spawn(self) -> None:
+        """Start the daemon, whatever comes of it. ``program``: another one, a planted fault say."""
+        command = [*self.program, "--root", str(self.path), "run"]
         with open(self.path.parent / f"{self.path.name}.err", "ab") as words:
             self.daemon = subprocess.Popen(command, env=ENV, stdout=subprocess.DEVNULL, stderr=words)
-        until(lambda: len(self.events("started")) > before or self.ended(), "the daemon's start")
+
+    def said(self) -> str:
+        """Return what the daemon said on stderr, over all its lives."""
+        return (self.path.parent / f"{self.path.name}.err").read_text()
 
     def ended(self) -> bool:
         """Say whether the daemon's process is over."""

@@ -129,8 +129,9 @@ def test_settings(root: Path, text: str, words: tuple[str, ...]) -> None:
 
 def test_settings_that_cannot_be_read(root: Path) -> None:
     (root / "taskdir.json").unlink()
-    (root / "taskdir.json").mkdir()
     told(only(house.settings_are_good, doctor.visit(str(root), 0)), "d-settings", "error", "chmod u+r")
+    (root / "taskdir.json").mkdir()
+    told(only(house.settings_are_good, doctor.visit(str(root), 0)), "d-settings", "error", "a directory", "plain file")
 
 
 def test_a_directory_is_missing(site: Site, root: Path) -> None:

@@ -230,7 +230,7 @@ def test_an_offer_that_comes_too_early(id: str, said: str, world: World) -> None
     daemon = world.start()
     task = daemon.index.task(id)
     assert task is not None
-    (world.root / f"ready/default/{task.stem}.json").write_bytes(daemon._window._offer_bytes(task))
+    (world.root / f"ready/default/{task.stem}.json").write_bytes(daemon._window.offer_bytes(task))
     assert told(look(world.root)) == [("view-stranger", said)]
 
 

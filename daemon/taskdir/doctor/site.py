@@ -62,8 +62,7 @@ def visit(root: str, now: float) -> Site:
     places = Places(os.path.realpath(root))
     found, fault = Settings(), None
     try:
-        with open(places.settings, "rb") as file:
-            found = settings.parse(file.read(), places.settings)
+        found = settings.load(places.settings)
     except ConfigError as wrong:
         fault = wrong
     except OSError as trouble:
