@@ -38,13 +38,42 @@ def find(given: str | None = None) -> str:
         who = "--root names it" if given else "$TASKDIR names it"
         hint = "`taskdir init` makes a root there, or name another"
         raise Missing("no-root", f"there is no taskdir.json here, and {who}", path=path, hint=hint)
-    here = path = os.getcwd()
+    here = os.getcwd()
+    found = _above(here)
+    if found is None:
+        hint = "`taskdir init DIR` makes a root; name one with --root or $TASKDIR"
+        raise Missing("no-root", "no taskdir.json here or in a directory above", path=here, hint=hint)
+    return found
+
+
+def _above(path: str) -> str | None:
+    """Look for a root here and upwards; from the top of a linked git worktree, first in the main one, at this place."""
+    here = path
     while not os.path.exists(os.path.join(path, MARKER)):
+        if (main := _main_worktree(path)) is not None and (found := _above(main + here[len(path) :])) is not None:
+            return found
         path, below = os.path.dirname(path), path
         if path == below:
-            hint = "`taskdir init DIR` makes a root; name one with --root or $TASKDIR"
-            raise Missing("no-root", "no taskdir.json here or in a directory above", path=here, hint=hint)
+            return None
     return path
+
+
+def _main_worktree(path: str) -> str | None:
+    """Return the main worktree of the linked one whose top is ``path``; None when it is none. Git need not be there.
+
+    There, .git is a file that names a directory of the repository, which tells by ``commondir`` where the others are.
+    """
+    try:
+        own = os.path.join(path, _line(os.path.join(path, ".git")).removeprefix("gitdir:").strip())
+        common = os.path.realpath(os.path.join(own, _line(os.path.join(own, "commondir"))))
+    except (OSError, ValueError, NotRegular, TooLarge):
+        return None
+    main, name = os.path.split(common)
+    return main if name == ".git" and main != os.path.realpath(path) else None
+
+
+def _line(path: str) -> str:
+    return os.fsdecode(read_regular(path, 65536)).strip("\n")
 
 
 def settings(root: str) -> dict[str, Any]:

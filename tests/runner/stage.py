@@ -41,6 +41,45 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
+class Run:
+    """A runner that was started; at the end of a ``with`` block nothing of it runs."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean())
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def end(self) -> tuple[int, list[dict[str, Any]]]:
+        """Wait for its end; returns exit code and what it told."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        assert "Traceback" not in err, err
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def running(what: str) -> list[int]:
+    """Return the processes with ``what`` among the words of their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+            state = (path.parent / "stat").read_bytes().rpartition(b")")[2].split()[0]
+        except OSError:
+            continue
+        if what.encode() in words and state != b"Z":
+            found.append(int(path.parent.name))
+    return sorted(found)
+
+
 class Stage:
     """One root and what a runner makes of it."""
 
@@ -71,25 +110,26 @@ class Stage:
         path.write_text(json.dumps({**head, "input": {}, **fields}))
         return path
 
-    def command(self, *words: str | Path) -> list[str]:
-        """Return the command line of a runner."""
-        return [sys.executable, "-m", "taskdir", "--root", str(self.root), "work", *map(str, words)]
+    def command(self, *words: str | Path, planted: str = "") -> list[str]:
+        """Return the command line of a runner; ``planted`` is Python that runs before it, such as a fault."""
+        start = ["-c", f"{planted}\nfrom taskdir.cli import main\nraise SystemExit(main())"]
+        return [sys.executable, *start, "--root", str(self.root), "work", *map(str, words)]
 
-    def run(self, *words: str | Path, code: int = 0, env: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    def run(
+        self, *words: str | Path, code: int = 0, planted: str = "", env: dict[str, str] | None = None
+    ) -> list[dict[str, Any]]:
         """Run a runner until nothing is left; returns what it told."""
         done = subprocess.run(
-            self.command("--json", "--agent", "me", "--once", *words),
+            self.command("--json", "--agent", "me", "--once", *words, planted=planted),
             capture_output=True, text=True, env=clean() | (env or {}), timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def start(self, *words: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, *words: str | Path, planted: str = "") -> Run:
         """Start a runner and let it go on."""
-        return subprocess.Popen(
-            self.command("--json", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=clean() | (env or {}),
-        )  # fmt: skip
+        name = () if "--agent" in words else ("--agent", "me")
+        return Run(self.command("--json", *name, *words, planted=planted))
 
     def results(self, agent: str = "me") -> dict[str, Any]:
         """Return what was handed in: the output, or the error, by id."""

@@ -59,24 +59,32 @@ class Attempt:
         except BaseException:
             self._claim.give_back()
             raise
-        prompt.lay(space, self._claim, self._contract, self._disk)
-        finding = Finding(
-            None, "retry", "no-command", f"no command for tasks of the type {self._claim.task.get('type')}"
-        )
-        if self._found is not None:
-            finding = self._until_result(space, *self._found)
-        how = self._end(finding)
+        try:
+            prompt.lay(space, self._claim, self._disk)
+            finding = self._until_result(space)
+            how = self._end(finding)
+        except BaseException:  # ours, not the task's, such as a full disk
+            if not self._claim.over:
+                self._claim.give_back()
+            raise
         kept = self._put_away(space, how)
         told = {name: self._evidence.get(name) for name in ("commit", "branch")}
         return Outcome(how, finding.code, finding.message, self._tries, self._paths, kept, **told)
 
-    def _until_result(self, space: workspace.Workspace, words: tuple[str, ...], profile: Profile) -> Finding:
+    def _until_result(self, space: workspace.Workspace) -> Finding:
+        if self._found is None:
+            told = f"no command for tasks of the type {self._claim.task.get('type')}"
+            return Finding(None, "retry", "no-command", told)
+        words, profile = self._found
         trouble, finding = None, Finding(None)
         while self._tries < self._options.tries:
             self._tries += 1
+            if not self._desk_is_ours():
+                return Finding(None, "retry", "desk-gone", f"{self._paths.desk} is no longer the directory that it was")
             for path in (self._paths.result, self._paths.last):
                 self._disk.unlink(path)  # a try is judged by what it wrote itself
-            text = prompt.write(space, self._claim, self._contract, trouble, self._disk)
+            speaks = bool(profile.reads)
+            text = prompt.write(space, self._claim, self._contract, trouble, self._disk, speaks=speaks)
             argv, printed = self._argv(words, profile, text), self._paths.printed(self._tries)
             ended = self._command(space, argv, printed, profile)
             finding = self._judged(ended, printed, profile)
@@ -89,11 +97,19 @@ class Attempt:
             trouble = finding.message
         return finding._replace(then="retry")
 
+    def _desk_is_ours(self) -> bool:
+        """Say whether the desk is still a directory and no link: what we write must not land elsewhere."""
+        return all(
+            os.path.isdir(path) and not os.path.islink(path) for path in (self._paths.workspace, self._paths.desk)
+        )
+
     def _judged(self, ended: Ended, printed: tuple[str, str], profile: Profile) -> Finding:
         if ended.why in ("lost", "stopped"):
             return Finding(None, ended.why, ended.why)
         if ended.why != "exit":
-            return collect.stopped(ended)
+            return collect.stopped(ended, collect.tail(printed))
+        if not self._desk_is_ours():
+            return Finding(None, "again", "desk-gone", f"{self._paths.desk} is no longer the directory that it was")
         return collect.look(ended, self._paths, profile, printed, self._check)
 
     def _sealed(self, space: workspace.Workspace, finding: Finding, profile: Profile) -> Finding:
@@ -125,7 +141,7 @@ class Attempt:
             return Finding(None, ended.why, ended.why)
         if (ended.why, ended.code) == ("exit", 0):
             return None
-        how = f"exited with {ended.code}" if ended.why == "exit" else collect.stopped(ended).message
+        how = f"exited with {ended.code}" if ended.why == "exit" else collect.stopped(ended, "").message
         told = f"the work does not pass `{' '.join(argv)}`, which {how}:\n{collect.tail(printed)}"
         return Finding(None, "again", "verify-failed", told)
 
@@ -179,8 +195,11 @@ class Attempt:
         return "failed"
 
     def _put_away(self, space: workspace.Workspace, how: str) -> str | None:
+        """Remove what may go: after success, and after a loss with nothing uncommitted; returns why it stays."""
         space.stage("done" if how == "done" else "failed")
-        return space.remove() if how == "done" else how
+        if how == "failed" or (how != "done" and not space.empty()):
+            return how
+        return space.remove()
 
     def _command(
         self, space: workspace.Workspace, argv: list[str], printed: tuple[str, str], profile: Profile

@@ -55,18 +55,20 @@ def look(ended: Ended, paths: Paths, profile: Profile, printed: tuple[str, str],
     return _none(ended, profile, printed)
 
 
-def stopped(ended: Ended) -> Finding:
+def stopped(ended: Ended, tail: str) -> Finding:
     """Say what follows when a command was stopped at a limit or could not be started."""
     told = {
         "timeout": "the command ran into its time limit",
         "output-limit": "the command printed more than it may",
         "no-start": "the command could not be started",
     }[ended.why]
-    return Finding(None, "retry", ended.why, told)
+    return Finding(None, "retry", ended.why, f"{told}. {tail}" if tail else told)
 
 
 def artifacts(paths: Paths) -> list[dict[str, Any]]:
     """List the desk's artifacts: path in there, size in bytes, SHA-256. Raises TaskdirError for what is no file."""
+    if os.path.islink(paths.offered):
+        raise TaskdirError("bad-artifact", "the place for artifacts is a link", path=paths.offered)
     found: list[dict[str, Any]] = []
     for path, name in _files(paths.offered):
         mode = os.lstat(path).st_mode
@@ -171,9 +173,11 @@ def _prose(text: str) -> Any:
     """Find JSON in what a model said: all of it, or its last fenced block that is JSON."""
     for piece in (text, *reversed(_BLOCK.findall(text))):
         try:
-            return strictjson.loads(piece.encode("utf-8", "replace"))
+            found = strictjson.loads(piece.encode("utf-8", "replace"))
         except Invalid:
             continue
+        if piece is not text or isinstance(found, dict | list):  # a lone word or number is prose
+            return found
     return _MISSING
 
 

@@ -23,7 +23,15 @@ TEMPLATES = (
 _TEMPLATE = re.compile(r"\{(" + "|".join(TEMPLATES) + r")\}")
 _HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "profiles")
 _LARGEST = 1 << 20
-_FIELDS: dict[str, type] = {"about": str, "argv": list, "schema": list, "env": dict, "reads": list, "cases": list}
+_FIELDS: dict[str, type] = {
+    "about": str,
+    "programs": list,
+    "argv": list,
+    "schema": list,
+    "env": dict,
+    "reads": list,
+    "cases": list,
+}
 _SOURCES = ("json", "lines", "text")
 
 
@@ -44,6 +52,8 @@ class Profile:
     """How to call a tool and how to read what it says. ``reads``: where an output may stand, the first one counts."""
 
     name: str
+    programs: tuple[str, ...] = ()
+    """What the program is called, if not as the profile is."""
     argv: tuple[str, ...] = ()
     schema: tuple[str, ...] = ()
     """Words to add when the task has an output schema."""
@@ -105,13 +115,20 @@ def _entry(entry: Any, pointer: str, file: str | None) -> tuple[tuple[str, ...],
 def _command(argv: Sequence[str], profile: str | None, where: str) -> tuple[tuple[str, ...], Profile]:
     """Options alone are added to the profile's command; without a profile the program's own one is taken."""
     if profile is None:
-        base = os.path.basename(argv[0]) if argv else ""
-        return tuple(argv), load(base) if base in names() else load("plain")
+        return tuple(argv), _of_program(os.path.basename(argv[0]) if argv else "")
     found = load(profile)
     words = (*found.argv, *argv) if not argv or argv[0].startswith("-") else tuple(argv)
     if not words:
         raise Usage("usage", f"the profile {found.name} has no command of its own: name one", expected="-- CMD…")
     return words, found
+
+
+def _of_program(program: str) -> Profile:
+    """Return the profile that is called as the program is, or names it; else the plain one."""
+    for name in names():
+        if program == name or program in (found := load(name)).programs:
+            return load(name) if program == name else found
+    return load("plain")
 
 
 def load(name: str) -> Profile:
@@ -133,7 +150,7 @@ def parse(found: Any, name: str, path: str) -> Profile:
             raise _bad(path, f"/{field}", f"one of {', '.join(_FIELDS)}")
         if field in _FIELDS and not isinstance(value, _FIELDS[field]):
             raise _bad(path, f"/{field}", f"a value of the type {_FIELDS[field].__name__}")
-    for field in ("argv", "schema"):
+    for field in ("programs", "argv", "schema"):
         if not _are_words(found.get(field, [])):
             raise _bad(path, f"/{field}", "a list of strings")
     env = found.get("env", {})
@@ -141,6 +158,7 @@ def parse(found: Any, name: str, path: str) -> Profile:
         raise _bad(path, "/env", "strings, or null to remove a variable")
     return Profile(
         name,
+        tuple(found.get("programs", ())),
         tuple(found.get("argv", ())),
         tuple(found.get("schema", ())),
         tuple(env.items()),

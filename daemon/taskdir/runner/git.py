@@ -16,6 +16,7 @@ from typing import NamedTuple
 from taskdir.disk import Disk
 from taskdir.errors import Busy, CannotCreate, ConfigError
 from taskdir.runner.paths import DESK
+from taskdir.runner.processes import MARK
 from taskdir.system import HERE
 
 LOCK = "taskdir-worktrees.lock"
@@ -39,9 +40,15 @@ class Failed(Exception):
 
 
 class Repo(NamedTuple):
-    """A repository: its common git directory, absolute, to which all worktrees belong."""
+    """A repository: its common git directory, absolute, to which all worktrees belong.
+
+    ``lock`` is held by us and by the git that we start: one that outlives us keeps others out until it has ended.
+    """
 
     git_dir: str
+    lock: int | None = None
+    mark: str | None = None
+    """What git bears in its environment, so that it is known later (``processes``)."""
 
     def commit_of(self, name: str) -> str:
         """Return the commit that a name stands for. Raises Failed."""
@@ -67,7 +74,7 @@ def repo(path: str) -> Repo:
 
 
 @contextmanager
-def locked(where: Repo, disk: Disk) -> Iterator[None]:
+def locked(where: Repo, disk: Disk, mark: str | None = None) -> Iterator[Repo]:
     """Change the list of worktrees alone: git itself takes no lock for it. Raises Busy after two minutes."""
     path = os.path.join(where.git_dir, LOCK)
     try:
@@ -80,7 +87,7 @@ def locked(where: Repo, disk: Disk) -> Iterator[None]:
             if time.monotonic() > until:
                 raise Busy("worktrees-locked", "somebody else is at the worktrees all the time", path=path)
             time.sleep(0.02)
-        yield
+        yield Repo(where.git_dir, fd, mark)
     finally:
         os.close(fd)
 
@@ -180,6 +187,9 @@ def git(*words: str, cwd: str | None = None, at: Repo | None = None, tree: Tree 
     for names, value in zip(_WHO, ("taskdir", "taskdir@localhost"), strict=True):
         env |= {name: env.get(name, value) for name in names} if words[0] == "commit" else {}
     where: list[str] = []
+    keep = (at.lock,) if at is not None and at.lock is not None else ()
+    if at is not None and at.mark is not None:
+        env[MARK] = at.mark
     if at is not None:
         where = [f"--git-dir={at.git_dir}"]
     elif tree is not None:
@@ -187,7 +197,7 @@ def git(*words: str, cwd: str | None = None, at: Repo | None = None, tree: Tree 
     try:
         done = subprocess.run(
             ["git", *where, *_QUIET, *words],
-            cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+            cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=keep,
         )  # fmt: skip
     except OSError as error:
         raise Failed(f"git: {error.strerror}") from None

@@ -15,7 +15,7 @@ from typing import Any
 
 from taskdir import gestures, roots, work
 from taskdir.disk import Disk
-from taskdir.errors import Invalid, TaskdirError, Usage
+from taskdir.errors import TaskdirError, Usage
 from taskdir.held import Claim
 from taskdir.names import is_word
 from taskdir.places import Places
@@ -76,7 +76,7 @@ def run(places: Places, options: Options, tell: Tell, signals: Signals, disk: Di
         _tidy(places, options, disk, tell)
         shift = work.Shift(options.max_tasks, 0.0 if options.once else None, signals.draining)
         while shift.goes_on():
-            claim = _claim(places, options, disk)
+            claim = _claim(places, options, disk, tell)
             if claim is None:
                 time.sleep(shift.rest())
                 continue
@@ -131,9 +131,11 @@ def _fork(places: Places, options: Options, tell: Tell) -> int:
         os._exit(code)
 
 
-def _claim(places: Places, options: Options, disk: Disk) -> Claim | None:
+def _claim(places: Places, options: Options, disk: Disk, tell: Tell) -> Claim | None:
     """Claim the next task; one that somebody took meanwhile, or that is not ours to hold, is none."""
     found = gestures.claim(places, disk, options.agent, options.queue, roots.max_claims(places.root))
+    if isinstance(found, gestures.Unfinished):  # its result was refused after we had stopped waiting for the verdict
+        _tidy(places, options, disk, tell)
     if not isinstance(found, gestures.Claimed):
         return None
     claim = Claim(found.path, found.offer, disk=disk, hold=True)
@@ -151,7 +153,7 @@ def _tidy(places: Places, options: Options, disk: Disk, tell: Tell) -> None:
             if work.refused(path):
                 try:
                     claim.fail("the result was refused", "refused", retry=True, wait=0)
-                except (Invalid, TaskdirError):
+                except TaskdirError:
                     claim.leave()
             else:
                 claim.give_back()

@@ -37,4 +37,5 @@ class Paths:
 
     def printed(self, number: int, what: str = "") -> tuple[str, str]:
         """Return the files for stdout and stderr of a try, or of the check (``what``) after it."""
-        return tuple(os.path.join(self.notes, f"{what}{number}.{end}") for end in ("out", "err"))  # type: ignore[return-value]
+        name = os.path.join(self.notes, f"{what}{number}")
+        return f"{name}.out", f"{name}.err"

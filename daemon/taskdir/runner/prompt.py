@@ -27,16 +27,17 @@ Write your result to `{result}` when everything else is ready: one JSON object, 
     {{"status": "ok", "output": OUTPUT}}
     {{"status": "error", "error": {{"message": "why it cannot be done"}}, "retry": false}}
 
-- Nothing but that file counts: not what you print, not your exit code.
+- That file is what counts, not what you print, and not your exit code.
 - Work in `{workspace}` only. Nobody can answer questions: decide, or write an error.
 - A file to hand in beside the output (a build, a report) goes into `{offered}`.
 """
+_SPEAKS = "- If you cannot write files, end your answer with a ```json block that holds OUTPUT alone.\n"
 _TREE = (
     "- This is a git worktree on the branch `{branch}`. What you leave uncommitted is committed when you are done.\n"
 )
 
 
-def lay(space: Workspace, claim: Claim, contract: dict[str, Any], disk: Disk) -> None:
+def lay(space: Workspace, claim: Claim, disk: Disk) -> None:
     """Put the task on the desk, before the first try."""
     paths, places = space.paths, gestures.places_of(claim.path)
     for path in (paths.desk, paths.offered, paths.context):
@@ -48,12 +49,13 @@ def lay(space: Workspace, claim: Claim, contract: dict[str, Any], disk: Disk) ->
         record = _record(places, told)
         if record is not None and names.is_word(id):
             disk.create(os.path.join(paths.context, id + names.TASK), record)
-    write(space, claim, contract, None, disk)
 
 
-def write(space: Workspace, claim: Claim, contract: dict[str, Any], trouble: str | None, disk: Disk) -> str:
-    """Write TASK.md, with what was wrong with the last try; returns its text."""
-    text = _text(space, claim.task, contract, trouble)
+def write(
+    space: Workspace, claim: Claim, contract: dict[str, Any], trouble: str | None, disk: Disk, *, speaks: bool
+) -> str:
+    """Write TASK.md, with what was wrong with the last try; returns its text. ``speaks``: what is printed is read."""
+    text = _text(space, claim.task, contract, trouble) + (_SPEAKS if speaks else "")
     disk.publish(space.paths.prompt, text.encode("utf-8", "replace"), aside=space.paths.prompt + ".new")
     return text
 

@@ -89,7 +89,7 @@ def _one(space: Workspace, grace: float) -> dict[str, Any]:
     alive = processes.lives(space.facts.get("runner")) if "runner" in space.facts else False
     if alive is not False:
         return told | {"why": "its runner may live: nothing was touched"}
-    told["killed"] = _kill(space, grace)
+    told["killed"] = _kill(space, grace) if stage in ("preparing", "running") else []
     if stage == "failed":
         return told | {"why": "kept: the attempt did not succeed"}
     try:

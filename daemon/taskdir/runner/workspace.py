@@ -52,15 +52,15 @@ class Workspace:
             return f"in use by process {users[0]}"
         try:
             if self.tree is not None and self.repo is not None:
-                with git.locked(self.repo, self._disk):
+                with git.locked(self.repo, self._disk) as where:
                     if self.facts.get("stage") == "preparing":
                         clear(self._disk, self.paths.workspace)
-                        git.undo(self.repo, self.tree, self._disk)
+                        git.undo(where, self.tree, self._disk)
                     else:
                         if os.path.isdir(self.paths.workspace) and git.dirty(self.tree):
                             return "uncommitted work"
                         clear(self._disk, self.paths.desk)
-                        git.remove(self.repo, self.tree)
+                        git.remove(where, self.tree)
             clear(self._disk, self.paths.workspace)
         except git.Failed as error:
             return f"git: {error}"
@@ -86,12 +86,14 @@ def make(options: Options, paths: Paths, disk: Disk, claimed: str) -> Workspace:
         if repo is None:
             disk.mkdir(paths.workspace)
         else:
-            with git.locked(repo, disk):
-                plan = git.plan(repo, f"taskdir/{paths.name}", options.base, paths.workspace)
+            with git.locked(repo, disk, space.token) as where:
+                plan = git.plan(where, f"taskdir/{paths.name}", options.base, paths.workspace)
                 facts["tree"] = list(plan[1:])
                 space.stage("preparing")
-                facts["tree"] = list(git.add(repo, plan)[1:])
+                facts["tree"] = list(git.add(where, plan)[1:])
         space = Workspace(paths, disk, facts)
+        if os.path.lexists(paths.desk):
+            raise FileExistsError(17, "the repository has a file of this name", paths.desk)
         space.stage("running")
     except (git.Failed, OSError) as error:
         space = Workspace(paths, disk, facts)
