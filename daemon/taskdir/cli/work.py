@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from taskdir.cli.frame import Env, plain
-from taskdir.errors import Usage
+from taskdir.errors import Missing, Usage
 from taskdir.strictjson import dumps
 
 HELP = """Claim tasks and have CMD do them, each attempt in a fresh directory or git worktree. CMD finds the task at
@@ -40,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grace", type=float, default=5.0, metavar="S", help="from SIGTERM to SIGKILL (5)")
     parser.add_argument("--sandbox", action="store_true", help="CMD may write in its workspace only, without network")
     parser.add_argument("--network", action="store_true", help="with --sandbox: CMD has the network")
+    told = "with --sandbox: CMD may write here, too; repeatable"
+    parser.add_argument("--writable", action="append", default=[], metavar="PLACE", help=told)
     parser.set_defaults(command=[])
 
 
@@ -71,6 +73,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
         max_tasks=args.max_tasks,
         sandbox=args.sandbox,
         network=args.network,
+        writable=tuple(map(os.path.abspath, args.writable)),
     )
 
     def tell(event: dict[str, Any]) -> None:
@@ -90,8 +93,14 @@ def _check(args: argparse.Namespace) -> None:
             raise Usage("usage", f"--{name.replace('_', '-')} is a number from 1")
     if not args.timeout > 0 or not args.grace >= 0 or args.keep < 0 or (args.max_tasks or 1) < 1:
         raise Usage("usage", "--timeout, --grace, --keep and --max-tasks are numbers that are not negative")
-    if args.network and not args.sandbox:
-        raise Usage("usage", "--network goes with --sandbox")
+    if (args.network or args.writable) and not args.sandbox:
+        raise Usage("usage", "--network and --writable go with --sandbox")
+    if missing := [place for place in args.writable if not os.path.exists(place)]:
+        raise Missing("no-file", "--writable names a place that is not there", path=missing[0])
+    if args.sandbox:
+        from taskdir.runner import sandbox
+
+        sandbox.mechanism()  # before anything is claimed: without walls nothing is done
 
 
 def _words(event: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from taskdir import gestures, roots
@@ -139,6 +140,8 @@ class Attempt:
             git.reset(space.tree)  # what the check made is nobody's work, and would keep the worktree from going
         if ended.why in ("lost", "stopped"):
             return Finding(None, ended.why, ended.why)
+        if not self._desk_is_ours():
+            return Finding(None, "again", "desk-gone", f"{self._paths.desk} is no longer the directory that it was")
         if (ended.why, ended.code) == ("exit", 0):
             return None
         how = f"exited with {ended.code}" if ended.why == "exit" else collect.stopped(ended, "").message
@@ -205,10 +208,7 @@ class Attempt:
         self, space: workspace.Workspace, argv: list[str], printed: tuple[str, str], profile: Profile
     ) -> Ended:
         options = self._options
-        if options.sandbox:
-            from taskdir.runner import sandbox
-
-            argv = sandbox.wrap(argv, self._paths.workspace, network=options.network, readable=(self._root,))
+        argv = self._walled(space, argv) if options.sandbox else argv
 
         def began(pid: int) -> None:
             space.facts["command"] = processes.named(pid)
@@ -218,7 +218,26 @@ class Attempt:
             argv, self._paths.workspace, self._env(space, profile), printed,
             Limits(options.seconds, options.output, options.grace),
         )  # fmt: skip
-        return process.run(job, self._watch, began, self._disk)
+        ended = process.run(job, self._watch, began, self._disk)
+        if options.sandbox:
+            self._tell_walls(printed)
+        return ended
+
+    def _walled(self, space: workspace.Workspace, argv: list[str]) -> list[str]:
+        """Return the command behind walls; root and repository stay readable, wherever they lie."""
+        from taskdir.runner import sandbox
+
+        seen = [self._root, *([space.facts["repo"]] if space.tree is not None else [])]
+        options, at = self._options, self._paths.workspace
+        return sandbox.wrap(argv, at, network=options.network, readable=seen, writable=options.writable)
+
+    def _tell_walls(self, printed: tuple[str, str]) -> None:
+        """Leave a note, which ends up in the log, of what a wall stopped, as far as the command says so."""
+        from taskdir.runner import sandbox
+
+        if lines := sandbox.stopped(printed):
+            with suppress(Missing):
+                self._claim.note({"walls": lines, "try": self._tries})
 
     def _watch(self) -> str | None:
         return "lost" if self._claim.lost else self._word()

@@ -122,7 +122,9 @@ def own_dir(where: Repo, path: str) -> str:
 
 def dirty(tree: Tree) -> list[str]:
     """Return what is neither committed nor ignored, our own desk aside. Raises Failed."""
-    return git("status", "--porcelain", "--untracked-files=all", "--", ".", _OURS, tree=tree).splitlines()
+    # Nor into repositories inside it: there git would run what their own settings name, such as core.fsmonitor.
+    words = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=all", "--", ".", _OURS)
+    return git(*words, tree=tree).splitlines()
 
 
 def commit_all(tree: Tree, message: str) -> None:

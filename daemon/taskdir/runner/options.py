@@ -36,3 +36,6 @@ class Options:
     max_tasks: int | None = None
     sandbox: bool = False
     network: bool = False
+    """With ``sandbox``: whether commands have the network."""
+    writable: tuple[str, ...] = ()
+    """With ``sandbox``: more places that commands may write in."""
