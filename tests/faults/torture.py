@@ -20,6 +20,7 @@ from faults import evidence, ledger
 
 TESTERS = (
     "tests/faults",
+    "tests/scenario/test_five_agents.py",
     "tests/unit/test_lines.py",
     "tests/conformance/test_second_checker.py",
     "tests/conformance/test_kit.py",
