@@ -5,11 +5,12 @@ Local ``$ref`` only, no remote anything, patterns from a safe list, ``uniqueItem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from taskdir import patterns
 from taskdir.errors import Invalid
+from taskdir.strictjson import MAX_DEPTH
 
 _NOTES = frozenset({"title", "description", "default", "examples", "format", "$comment", "deprecated"})
 _COUNTS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"})
@@ -20,12 +21,22 @@ _LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _MAPS = frozenset({"properties", "patternProperties", "$defs"})
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
 _UNIQUE_LIMIT = 1000
+_MOST_PLACES = 1000
+_MOST_STEPS = 10_000
+_LONGEST_ROW = 200
+"""The engine in Python takes two to four calls a step, and may make a thousand."""
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def lint(schema: Any, pointer: str = "") -> Invalid | None:
     """Return the first thing wrong with a schema, None when every engine can use it. ``pointer`` is where it stands."""
-    return next(_problems(schema, schema, pointer), None)
+    fault = next(_problems(schema, schema, pointer), None)
+    if fault is None:
+        try:
+            _Work(schema).of(schema)
+        except OverflowError:
+            return _too_much(pointer)
+    return fault
 
 
 def _problems(schema: Any, whole: Any, at: str) -> Iterator[Invalid]:
@@ -93,29 +104,106 @@ def _ref(value: Any, whole: Any, at: str) -> Iterator[Invalid]:
         yield Invalid("schema-ref", "$ref leads outside this schema", pointer=at, expected='"#/…", into this schema')
     elif not isinstance(place := _target(value, whole), dict | bool):
         yield Invalid("schema-ref", "$ref leads nowhere", pointer=at, expected="a place that exists, such as #/$defs/…")
-    elif _returns(place, whole, {value}):
+    elif (around := _returns(place, whole)) is None:
+        yield _too_much(at)
+    elif around:
         expected = "a $ref that goes down into the value on its way round"
         yield Invalid("schema-ref", "$ref leads back to itself without end", pointer=at, expected=expected)
 
 
 def _target(ref: str, whole: Any) -> Any:
-    place = whole
+    """Return what a $ref names, None where no schema can stand: what lies in a const or a remark is not looked at."""
+    place, in_map = whole, False
     for part in ref.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
-        place = place.get(name) if isinstance(place, dict) else None
-    return place
+        if not isinstance(place, dict) or not (in_map or name in _ONE or name in _MAPS):
+            return None
+        place, in_map = place.get(name), not in_map and name in _MAPS
+    return None if in_map else place
 
 
-def _returns(schema: Any, whole: Any, passed: set[str]) -> bool:
-    """Say whether a schema leads back to a $ref in ``passed`` without going down into the value."""
+def _returns(place: Any, whole: Any) -> bool | None:
+    """Say whether a way leads from ``place`` back to where it was without going down into the value; None if the ways
+    are too many to tell."""
+    done: set[int] = set()
+    path = {id(place)}
+    stack = [(place, iter(_in_place(place, whole)))]
+    while stack:
+        here, rest = stack[-1]
+        part = next(rest, None)
+        if part is None:
+            stack.pop()
+            path.discard(id(here))
+            done.add(id(here))
+        elif id(part) in path:
+            return True
+        elif id(part) not in done:
+            path.add(id(part))
+            stack.append((part, iter(_in_place(part, whole))))
+        if len(path) + len(done) > _MOST_PLACES:
+            return None
+    return False
+
+
+def _in_place(schema: Any, whole: Any) -> list[dict[str, Any]]:
+    """Return the schemas that the same value must be held against, true and false aside."""
     if not isinstance(schema, dict):
-        return False
-    ref = schema.get("$ref")
-    if isinstance(ref, str) and (ref in passed or _returns(_target(ref, whole), whole, passed | {ref})):
-        return True
-    found = [schema[keyword] for keyword in _IN_PLACE if keyword in schema]
-    parts = [part for each in found for part in (each if isinstance(each, list) else [each])]
-    return any(_returns(part, whole, passed) for part in parts)
+        return []
+    found = [_target(schema["$ref"], whole)] if isinstance(schema.get("$ref"), str) else []
+    for keyword in _IN_PLACE:
+        value = schema.get(keyword)
+        found += value if isinstance(value, list) else [value]
+    return [each for each in found if isinstance(each, dict)]
+
+
+class _Work:
+    """Counts how often a schema can be asked about one value, which references multiply (SPEC section 6.3).
+
+    The members of an object and the items of an array are values of their own: of those that exclude each other, the
+    one that asks most counts. A value is at most as deep as a document may be.
+    """
+
+    def __init__(self, whole: Any) -> None:
+        self._whole = whole
+        self._known: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def of(self, schema: Any, level: int = MAX_DEPTH, behind: int = 0) -> tuple[int, int]:
+        """Return how many steps a value takes, and how many of them in a row. Raises OverflowError: too many."""
+        if not isinstance(schema, dict):
+            return 1, 1
+        steps, row = self._known.get((id(schema), level)) or self._count(schema, level, behind + 1)
+        if steps > _MOST_STEPS or behind + row > _LONGEST_ROW:
+            raise OverflowError
+        self._known[id(schema), level] = steps, row
+        return steps, row
+
+    def _count(self, schema: dict[str, Any], level: int, behind: int) -> tuple[int, int]:
+        if behind > _LONGEST_ROW:
+            raise OverflowError
+        here = [self.of(part, level, behind) for part in _in_place(schema, self._whole)]
+        below = [self._below(schema, level - 1, behind)] if level else []
+        return 1 + sum(steps for steps, _ in here + below), 1 + max((row for _, row in here + below), default=0)
+
+    def _below(self, schema: dict[str, Any], level: int, behind: int) -> tuple[int, int]:
+        def ask(parts: Iterable[Any]) -> list[tuple[int, int]]:
+            return [self.of(part, level, behind) for part in parts]
+
+        named, own = ask(schema.get("properties", {}).values()), ask(schema.get("patternProperties", {}).values())
+        other = ask(schema[name] for name in ("additionalProperties", "items") if name in schema)
+        other += ask(schema.get("prefixItems", []))
+        one = max((steps for steps, _ in named), default=0) + sum(steps for steps, _ in own)
+        steps = max([one, *(steps for steps, _ in other)])
+        return steps, max((row for _, row in named + own + other), default=0)
+
+
+def _too_much(at: str) -> Invalid:
+    return Invalid(
+        "schema-work",
+        "one value could be asked about in more steps than anybody has time for",
+        pointer=at,
+        expected=f"at most {_MOST_STEPS:,} steps for a value, and {_LONGEST_ROW} in a row",
+        hint="let only one of several alternatives go round by $ref, and shorten chains of $ref",
+    )
 
 
 def _pattern(value: Any, at: str) -> Iterator[Invalid]:

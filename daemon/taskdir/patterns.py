@@ -16,6 +16,8 @@ _TOKEN = re.compile(
 )
 _SAFE_ESCAPES = frozenset("\\.-/^$|?*+()[]{}nrt\"'@#:;,=!%&~_ ")  # not < and >: escaped, they are word ends to some
 _MAX_REPEAT = 1000
+_MAX_SIZE = 2000
+"""So large a pattern is refused by some engines and slow in others."""
 
 
 def problem(pattern: str) -> str | None:
@@ -48,7 +50,32 @@ def problem(pattern: str) -> str | None:
         if kind not in ("close", "repeat"):
             atom_varies = False
         previous = text if kind == "other" else kind
-    return "an unclosed group" if open_groups else _unreadable(pattern)
+    return "an unclosed group" if open_groups else _too_large(pattern) or _unreadable(pattern)
+
+
+def _too_large(pattern: str) -> str | None:
+    too_large = _size(pattern) > _MAX_SIZE
+    return f"more than {_MAX_SIZE} characters once its repeats are written out" if too_large else None
+
+
+def _size(pattern: str) -> int:
+    """Return how many characters and classes there are when each repeat is written out as often as it may occur."""
+    sizes, last = [0], 0  # of each open group so far; of what a repeat would repeat
+    for match in _TOKEN.finditer(pattern):
+        kind, text = match.lastgroup or "", match[0]
+        if kind == "open":
+            sizes.append(0)
+            last = 0
+        elif kind == "close":
+            last = sizes.pop()
+            sizes[-1] += last
+        elif kind == "repeat":
+            times = max([1, *map(int, re.findall(r"[0-9]+", text))])
+            sizes[-1] += last * (times - 1)
+        else:
+            last = 1
+            sizes[-1] += last
+    return sizes[0]
 
 
 def for_rust(pattern: str) -> str:

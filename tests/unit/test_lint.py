@@ -16,7 +16,20 @@ TREE = {
     "$defs": {"node": {"properties": {"next": {"$ref": "#/$defs/node"}, "a/b~c": {}}}},
     "$ref": "#/$defs/node",
 }
+
+
+def chain(length: int, width: int = 1) -> dict[str, Any]:
+    """Return a schema of so many references in a row, each asked for so many times."""
+    steps: dict[str, Any] = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * width} for n in range(length)}
+    return {"$ref": "#/$defs/a0", "$defs": {**steps, f"a{length}": {"type": "string"}}}
+
+
 GOOD: list[Any] = [
+    chain(90),
+    chain(5, 5),
+    {"properties": {name: {"$ref": "#"} for name in "abcdefgh"}, "items": {"$ref": "#"}},
+    {"prefixItems": [{"$ref": "#"}] * 5, "items": {"$ref": "#"}},
+    {"$ref": "#/items/properties/a", "items": {"properties": {"a": True}}},
     True,
     False,
     {},
@@ -73,6 +86,25 @@ BAD: list[tuple[Any, str, str]] = [
     ({"title": "t", "$ref": "#/title"}, "schema-ref", "/$ref"),
     ({"$ref": "#"}, "schema-ref", "/$ref"),
     ({"not": {"$ref": "#"}}, "schema-ref", "/not/$ref"),
+    ({"$ref": "#/default", "default": {}}, "schema-ref", "/$ref"),
+    ({"$ref": "#/const/a", "const": {"a": {"pattern": "(a+)+"}}}, "schema-ref", "/$ref"),
+    ({"$ref": "#/$defs", "$defs": {}}, "schema-ref", "/$ref"),
+    (chain(101), "schema-work", ""),
+    (chain(6, 5), "schema-work", ""),
+    (chain(2000), "schema-work", "/$ref"),
+    ({"anyOf": [{"items": {"$ref": "#"}}, {"items": {"$ref": "#"}}]}, "schema-work", ""),
+    ({"patternProperties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}, "schema-work", ""),
+    (
+        {
+            "allOf": [
+                {"additionalProperties": {"$ref": "#"}},
+                {"prefixItems": [{"$ref": "#"}]},
+                {"properties": {"a": {"$ref": "#"}}},
+            ]
+        },
+        "schema-work",
+        "",
+    ),
     (
         {
             "$ref": "#/$defs/a",

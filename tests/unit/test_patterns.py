@@ -54,6 +54,8 @@ BAD = [
     ("a$+", "of nothing"),
     ("a|?", "of nothing"),
     ("a{1001}", "more than 1000"),
+    ("(?:a{1000}){3}", "more than 2000 characters once"),
+    ("(?:a{1000}b){2}", "more than 2000 characters once"),
     ("a{1,2000}", "more than 1000"),
     ("(a+)+", "exponential"),
     ("(a*)*", "exponential"),
@@ -92,6 +94,7 @@ GOOD = [
     "[$]",
     "(a|b)?",
     "(ab{2})*",
+    "(?:a{500}){2}b{1000}",
 ]
 
 
