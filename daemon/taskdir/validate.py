@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib.util
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from taskdir import patterns, rules
+from taskdir import excerpt, patterns, rules, strictjson
 from taskdir.errors import Invalid
+from taskdir.excerpt import Place
 
 _CODES = {"type": "wrong-type", "required": "missing-field", "additionalProperties": "unknown-field"} | dict.fromkeys(
     (
@@ -58,10 +60,12 @@ class Checker:
 
     def check(self, value: Any, pointer: str = "") -> Invalid | None:
         """Return what is wrong with ``value``, worst first, or None; ``pointer`` is where the value stands."""
-        found = [_verdict(failure, value, pointer) for failure in self._engine.failures(value)]
+        found = [(_ORDER[_code(failure)], _pointer(failure), failure) for failure in self._engine.failures(value)]
         if not found:
             return None
-        return min(found, key=lambda fault: (_ORDER[fault.code], fault.pointer or "", fault.expected or ""))
+        worst = min(each[:2] for each in found)
+        told = [_verdict(failure, value, pointer) for *rank, failure in found if tuple(rank) == worst]
+        return min(told, key=lambda fault: fault.expected or "")
 
 
 def document(name: str, part: str | None = None, engine: str | None = None) -> Checker:
@@ -101,9 +105,23 @@ class _Rs:
     def failures(self, value: Any) -> Iterable[Failure]:
         if self._validator.is_valid(value):
             return
-        for error in self._validator.iter_errors(value):
+        for error in self._errors(value):
             *path, keyword = error.schema_path
             yield Failure(tuple(error.instance_path), str(keyword), self._at(path))
+
+    def _errors(self, value: Any) -> Iterator[Any]:
+        """Yield what is wrong; of a large value, where the engine would tell all at once, what is wrong in front."""
+        import jsonschema_rs
+
+        if not excerpt.is_large(value):
+            yield from self._validator.iter_errors(value)
+            return
+        try:
+            self._validator.validate(value)
+        except jsonschema_rs.ValidationError as first:
+            short, cut = excerpt.excerpt(value, list(first.instance_path))
+            found = [error for error in self._validator.iter_errors(short) if not _is_of_cut(error, cut)]
+            yield from [first, *found]
 
     def _at(self, path: list[str | int]) -> dict[str, Any]:
         place = self._schema
@@ -129,12 +147,49 @@ class _Py:
             jsonschema.Draft202012Validator.check_schema(rewritten)
         except jsonschema.SchemaError as error:
             raise Invalid("schema-invalid", f"the schema cannot be used: {error.message[:200]}") from None
-        self._validator = jsonschema.Draft202012Validator(rewritten, registry=referencing.Registry())
+        bounded = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+            jsonschema.Draft202012Validator, {"uniqueItems": _unique_items}
+        )
+        self._validator = bounded(rewritten, registry=referencing.Registry())
 
     def failures(self, value: Any) -> Iterable[Failure]:
-        for error in self._validator.iter_errors(value):
+        for error in self._errors(value):
             schema = error.schema if isinstance(error.schema, dict) else {}
             yield Failure(tuple(error.absolute_path), str(error.validator), schema)
+
+    def _errors(self, value: Any) -> Iterator[Any]:
+        """Yield what is wrong, as the other engine's namesake does."""
+        if not excerpt.is_large(value):
+            yield from self._validator.iter_errors(value)
+        elif (first := next(self._validator.iter_errors(value), None)) is not None:
+            short, cut = excerpt.excerpt(value, list(first.absolute_path))
+            found = [error for error in self._validator.iter_errors(short) if not _is_of_cut(error, cut)]
+            yield from [first, *found]
+
+
+def _is_of_cut(error: Any, cut: set[Place]) -> bool:
+    """Say whether an error comes from cutting a list: it is too short now."""
+    path = tuple(error.absolute_path if hasattr(error, "absolute_path") else error.instance_path)
+    return path in cut and "minItems" in (getattr(error, "validator", None), list(error.schema_path)[-1])
+
+
+def _unique_items(validator: Any, wanted: Any, value: Any, schema: dict[str, Any]) -> Iterator[Any]:
+    """Compare items in linear time, and not at all where there are too many: that is an error of its own."""
+    import jsonschema
+
+    if not wanted or not isinstance(value, list) or len(value) > schema.get("maxItems", len(value)):
+        return
+    if len({strictjson.canonical(_plain(each)) for each in value}) < len(value):
+        yield jsonschema.ValidationError("an item stands twice")
+
+
+def _plain(value: Any) -> Any:
+    """Write 1.0 as 1: they are equal in JSON Schema."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _with_dialect(schema: Any) -> Any:
@@ -165,9 +220,16 @@ def _resolve(schema: Any, ref: str) -> Any:
     return place
 
 
+def _code(failure: Failure) -> str:
+    return _CODES.get(failure.keyword, "bad-value")
+
+
+def _pointer(failure: Failure) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in failure.place)
+
+
 def _verdict(failure: Failure, value: Any, pointer: str) -> Invalid:
-    code = _CODES.get(failure.keyword, "bad-value")
-    at = pointer + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in failure.place)
+    code, at = _code(failure), pointer + _pointer(failure)
     if code == "unknown-field":
         return _unknown(failure, value, at)
     wanted = failure.schema.get(failure.keyword)
@@ -183,11 +245,12 @@ def _verdict(failure: Failure, value: Any, pointer: str) -> Invalid:
 
 
 def _unknown(failure: Failure, value: Any, at: str) -> Invalid:
-    known = sorted(failure.schema.get("properties", {}))
+    properties = failure.schema.get("properties", {})
+    known = sorted(properties)
     found = _find(value, failure.place)
-    own = list(failure.schema.get("patternProperties", {}))
-    strange = sorted(name for name in found if name not in known and not _matches(name, own))
-    name = strange[0] if strange else ""
+    own = [re.compile(patterns.for_python(key)) for key in failure.schema.get("patternProperties", {})]
+    strange = (name for name in found if name not in properties and not any(key.search(name) for key in own))
+    name = min(strange, default="")
     near = difflib.get_close_matches(name[:64], known, n=1, cutoff=0.6)
     return Invalid(
         "unknown-field",
@@ -196,12 +259,6 @@ def _unknown(failure: Failure, value: Any, at: str) -> Invalid:
         expected="one of " + ", ".join(known) if known else "no members",
         hint=f"did you mean {near[0]!a}?" if near else rules.hint("unknown-field"),
     )
-
-
-def _matches(name: str, keys: list[str]) -> bool:
-    import re
-
-    return any(re.search(patterns.for_python(key), name) for key in keys)
 
 
 def _find(value: Any, place: Iterable[str | int]) -> Any:
