@@ -81,10 +81,14 @@ class Catalog:
         try:
             contract = parse(type, data, self._own)
         except Invalid as fault:
-            self.faults[type] = fault
+            self.refuse(type, fault)
             return
         self.faults.pop(type, None)
         self.put(contract)
+
+    def refuse(self, type: str, fault: Invalid) -> None:
+        """Remember what is wrong with a contract file; the last good text stays in force."""
+        self.faults[type] = fault
 
     def put(self, contract: Contract) -> None:
         """Bring a contract into force."""

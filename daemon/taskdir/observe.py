@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 
-from taskdir import contracts, known, names, strictjson
+from taskdir import contracts, known, names, papers, strictjson
 from taskdir.contracts import Catalog
 from taskdir.disk import OURS, NotRegular, TooLarge, holds, read_regular
 from taskdir.documents import Now
@@ -107,10 +107,14 @@ class Observer:
     def _load_contract(self, catalog: Catalog, path: str, word: str, settings: Settings) -> None:
         try:
             catalog.load(word, read_regular(path, settings.max_message_bytes))
-        except (OSError, NotRegular, TooLarge) as error:
-            if isinstance(error, OSError) and error.errno in OURS:
+        except NotRegular as error:
+            catalog.refuse(word, papers.not_regular(error))
+        except TooLarge as error:
+            catalog.refuse(word, papers.too_large(error, settings.max_message_bytes))
+        except OSError as error:
+            if error.errno in OURS:
                 raise
-            catalog.load(word, b"")
+            catalog.refuse(word, papers.unreadable(error))
         last = self._index.register.last_contract(word) if catalog is self._catalog else None
         if catalog.get(word) is None and last is not None:
             catalog.put(contracts.compile_contract(word, *last))
@@ -120,6 +124,8 @@ class Observer:
         for queue in _list(self._places.ready):
             found: dict[str, Signature] = {}
             directory = os.path.join(self._places.ready, queue)
+            if os.path.islink(directory):  # what lies behind it is somebody else's
+                continue
             for name in _list(directory):
                 if not names.is_message_name(name):
                     continue

@@ -107,18 +107,33 @@ class Papers:
         return min((since + settle for _, since in waiting), default=None)
 
 
+def not_regular(error: NotRegular) -> Invalid:
+    """Say that something is no regular file."""
+    return Invalid("not-regular", f"this is a {error.kind}, not a regular file", hint="write a plain file")
+
+
+def too_large(error: TooLarge, limit: int) -> Invalid:
+    """Say that a file has more bytes than ``limit``."""
+    return Invalid("too-large", f"{error.size} bytes are too many", expected=f"at most {limit} bytes")
+
+
+def unreadable(error: OSError) -> Invalid:
+    """Say that a file cannot be read, whoever tries."""
+    return Invalid("unreadable", f"the daemon cannot read the file: {error.strerror}", hint="chmod a+r")
+
+
 def _fill(paper: Paper, limit: int) -> None:
     try:
         data, found = read_shaped(paper.path, limit)
     except NotRegular as error:
-        fault = Invalid("not-regular", f"this is a {error.kind}, not a regular file", hint="write a plain file")
+        fault = not_regular(error)
     except TooLarge as error:
         paper.size = error.size
-        fault = Invalid("too-large", f"{error.size} bytes are too many", expected=f"at most {limit} bytes")
+        fault = too_large(error, limit)
     except OSError as error:
         if error.errno in OURS or isinstance(error, FileNotFoundError):
             raise
-        fault = Invalid("unreadable", f"the daemon cannot read the file: {error.strerror}", hint="chmod a+r")
+        fault = unreadable(error)
     else:
         paper.shape = shape_of(found)
         _judge(paper, data)
