@@ -1,4 +1,8 @@
-"""What an agent's verbs cost to start, against a bare interpreter. Parts (d), first half, and (h)."""
+"""What an agent's verbs cost to start, against a bare interpreter. Parts (d), first half, and (h).
+
+Modules are compiled by the first, uncounted start and kept, as an installed package has them, whatever
+PYTHONDONTWRITEBYTECODE says.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +27,13 @@ print([len(set(sys.modules) - before), time.perf_counter() - start])
 """
 AGAIN = 9
 VERBS = ("claim", "note", "finish", "submit")
+ENV = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _seconds(argv: list[str], root: str) -> tuple[float, str]:
     """Run a command to its good end; returns its wall time and what it said."""
     start = time.perf_counter()
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "TASKDIR": root})
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**ENV, "TASKDIR": root})
     seconds = time.perf_counter() - start
     if done.returncode != 0:
         raise OSError(f"{' '.join(argv)}: {done.returncode} {done.stderr}")
@@ -73,6 +78,6 @@ def _imports(verb: str) -> tuple[int, float]:
     if verb not in VERBS:
         return 0, 0.0
     argv = [sys.executable, "-c", IMPORT.format(verb=verb)]
-    said = [subprocess.run(argv, capture_output=True, text=True, check=True).stdout for _ in range(AGAIN)]
+    said = [subprocess.run(argv, capture_output=True, text=True, check=True, env=ENV).stdout for _ in range(AGAIN)]
     found = [json.loads(each) for each in said]
     return found[0][0], median([seconds for _, seconds in found])

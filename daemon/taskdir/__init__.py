@@ -5,9 +5,10 @@ The names are loaded when they are first used, so that a command which needs non
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's own would load it, as long as a claim takes (tests/meta/test_budget.py)
 if TYPE_CHECKING:
+    from typing import Any
+
     from taskdir.aio import AsyncClaim, AsyncTaskdir
     from taskdir.client import Taskdir
     from taskdir.errors import TaskdirError

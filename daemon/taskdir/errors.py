@@ -7,8 +7,6 @@ says whose fault it is and fixes the exit code (SPEC section 1.3). Losing a race
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class TaskdirError(Exception):
@@ -109,14 +107,19 @@ class LogDamaged(TaskdirError):
     """The log is damaged before its last batch: the daemon refuses to guess (exit 1; SPEC section 9)."""
 
 
-@contextmanager
-def telling(path: str) -> Iterator[None]:
-    """Turn what the file system refuses into errors that say what to do."""
-    try:
-        yield
-    except FileNotFoundError:
-        told = "a directory of the root is missing"
-        raise Missing("no-directory", told, path=path, hint="`taskdir init` makes what is missing") from None
-    except OSError as error:
-        told = f"cannot write here: {os.strerror(error.errno or 0)}"
-        raise CannotCreate("cannot-write", told, path=path) from error
+class Telling:
+    """``with Telling(path):`` turns what the file system refuses into errors that say what to do."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FileNotFoundError):
+            told = "a directory of the root is missing"
+            raise Missing("no-directory", told, path=self._path, hint="`taskdir init` makes what is missing") from None
+        if isinstance(error, OSError):
+            told = f"cannot write here: {os.strerror(error.errno or 0)}"
+            raise CannotCreate("cannot-write", told, path=self._path) from error

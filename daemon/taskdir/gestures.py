@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections import namedtuple
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from taskdir import names, roots, strictjson
 from taskdir.disk import Disk
-from taskdir.errors import CannotCreate, Invalid, Missing, Usage, telling
+from taskdir.errors import CannotCreate, Invalid, Missing, Telling, Usage
 from taskdir.places import Places
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-class Claimed(NamedTuple):
+
+class Claimed(namedtuple("Claimed", "path offer")):
     """A task that is ours now: the path of its file, and what the offer says."""
 
     path: str
@@ -29,17 +33,17 @@ class Nothing:
     """There was nothing to claim, or the agent is benched."""
 
 
-class Unfinished(NamedTuple):
+class Unfinished(namedtuple("Unfinished", "paths")):
     """The agent still holds what it has to finish or give back first: the paths of the claimed files."""
 
     paths: list[str]
 
 
-class Verdict(NamedTuple):
+class Verdict(namedtuple("Verdict", "word reason", defaults=(None,))):
     """What the daemon made of a message or result: accepted, refused, late; or waiting, when it has not judged yet."""
 
     word: str
-    reason: dict[str, Any] | None = None
+    reason: dict[str, Any] | None
 
     def error(self) -> Invalid:
         """Return the refusal as the error that it is for whoever wrote the file."""
@@ -68,7 +72,7 @@ def submit_bytes(places: Places, disk: Disk, data: bytes, id: str) -> None:
     if not names.is_word(id):
         raise bad_word("id", id)
     path = os.path.join(places.inbox, id + names.TASK)
-    with telling(places.inbox):
+    with Telling(places.inbox):
         if not disk.publish_new(path, data, aside=_aside(places.inbox, id)):
             hint = "a message of this id waits to be judged; take an id of your own"
             raise CannotCreate("name-taken", "there is such a message already", path=path, hint=hint)
@@ -114,7 +118,7 @@ def claim(
     if len(held) >= max_claims:
         return Unfinished(held)
     mine = places.join("claimed", agent)
-    with telling(mine):
+    with Telling(mine):
         if not os.path.isdir(mine):
             disk.mkdir(mine)
         if _benched(mine):
@@ -161,7 +165,7 @@ def note(disk: Disk, path: str, text: str | dict[str, Any]) -> bool:
     if not os.path.lexists(path):
         return False
     line = text.rstrip("\n").encode("utf-8", "replace") + b"\n" if isinstance(text, str) else encode(text)
-    with telling(path):
+    with Telling(path):
         disk.append_text(stem + names.NOTES, line)
     return True
 
@@ -185,7 +189,7 @@ def finish_bytes(disk: Disk, path: str, data: bytes) -> None:
     if not os.path.lexists(path):
         raise lost(path)
     mine = os.path.dirname(path) or "."
-    with telling(mine):
+    with Telling(mine):
         disk.publish(stem + names.RESULT, data, aside=_aside(mine, os.path.basename(stem)), sync=True)
         disk.sync_dir(mine)
 
@@ -222,8 +226,7 @@ def finish_verdict(path: str, data: bytes) -> Verdict | None:
     parts = names.parse_stem(os.path.basename(stem))
     if parts is None or strictjson.loads(data).get("status") != "ok":
         return Verdict("accepted")
-    done = os.path.join(places.done, parts.id + names.TASK)
-    if os.path.lexists(done) or roots.indexed(places, parts.id) == "done":
+    if os.path.lexists(os.path.join(places.done, parts.id + names.TASK)) or roots.indexed(places, parts.id) == "done":
         return Verdict("accepted")
     told = "refused, and it was the last refusal that this attempt may have"
     hint = "the attempt is over; the task's last_error says why"

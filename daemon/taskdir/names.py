@@ -7,8 +7,8 @@ order of work, so that ``ls | head -1`` is the next task.
 from __future__ import annotations
 
 import re
+from collections import namedtuple
 from functools import lru_cache
-from typing import NamedTuple
 
 TASK = ".json"
 RESULT = ".result.json"
@@ -16,16 +16,17 @@ NOTES = ".notes.jsonl"
 REFUSED = ".refused.json"
 REASON = ".reason.json"
 
-_WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_STEM = re.compile(r"([0-9])-([0-9]{12})\.([a-z0-9][a-z0-9_-]{0,63})\.([1-9][0-9]{0,8})")
-_SEGMENT = re.compile(r"[0-9]{12}\.jsonl(\.gz)?")
-_PLAIN = re.compile(r"[\x20-\x7e]{1,220}")
-_TOLD = re.compile(r"([\x20-\x5b\x5d-\x7e]|\\\\)*")
+# As text: compiled when first used, which costs an agent's command as much as the rest of this module each.
+_STEM = r"([0-9])-([0-9]{12})\.([a-z0-9][a-z0-9_-]{0,63})\.([1-9][0-9]{0,8})"
+_SEGMENT = r"[0-9]{12}\.jsonl(\.gz)?"
+_PLAIN = r"[\x20-\x7e]{1,220}"
+_TOLD = r"([\x20-\x5b\x5d-\x7e]|\\\\)*"
+_IN_WORDS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
 def is_word(text: str) -> bool:
     """Say whether ``text`` is an id, agent, queue, type or key: at most 64 of a-z 0-9 _ - (SPEC section 5)."""
-    return _WORD.fullmatch(text) is not None
+    return 0 < len(text) <= 64 and text[0] not in "_-" and not text.strip(_IN_WORDS)
 
 
 def is_queue(text: str) -> bool:
@@ -35,7 +36,7 @@ def is_queue(text: str) -> bool:
 
 def is_segment_name(name: str) -> bool:
     """Say whether a name in log/ is that of a closed segment: the seq of its first event, compressed or not."""
-    return _SEGMENT.fullmatch(name) is not None
+    return re.fullmatch(_SEGMENT, name) is not None
 
 
 def printable(name: str) -> str:
@@ -45,7 +46,7 @@ def printable(name: str) -> str:
 
 def unprintable(text: str) -> str | None:
     """Return the name that ``printable`` told, if that is printable itself; None if not, or if nothing was told so."""
-    return text.replace("\\\\", "\\") if _TOLD.fullmatch(text) else None
+    return text.replace("\\\\", "\\") if re.fullmatch(_TOLD, text) else None
 
 
 def rejected_name(name: str, seq: int) -> str:
@@ -53,7 +54,7 @@ def rejected_name(name: str, seq: int) -> str:
 
     A name is replaced when it is not printable ASCII, is longer than 220 bytes, or would pass for a reason.
     """
-    if _PLAIN.fullmatch(name) and not name.endswith(REASON):
+    if re.fullmatch(_PLAIN, name) and not name.endswith(REASON):
         return name
     return f"bad-{seq}.json"
 
@@ -63,8 +64,10 @@ def reason_name(name: str) -> str:
     return name.removesuffix(TASK) + REASON
 
 
-class Stem(NamedTuple):
+class Stem(namedtuple("Stem", "priority seq id attempt")):
     """The four parts of an offer's name: priority 0-9, acceptance number, task id, attempt (the fencing token)."""
+
+    __slots__ = ()
 
     priority: int
     seq: int
@@ -78,7 +81,7 @@ class Stem(NamedTuple):
 @lru_cache(8192)
 def parse_stem(text: str) -> Stem | None:
     """Take a stem apart; None when it is not one."""
-    match = _STEM.fullmatch(text)
+    match = re.fullmatch(_STEM, text)
     if match is None:
         return None
     return Stem(int(match[1]), int(match[2]), match[3], int(match[4]))

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections import namedtuple
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
 
 from taskdir import names, strictjson
 from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.errors import ConfigError, Invalid, Missing, TimedOut
 from taskdir.places import Places
 from taskdir.system import HERE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MARKER = "taskdir.json"
 PROTOCOL = 1
@@ -128,7 +132,7 @@ def read_json(path: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-class Standing(NamedTuple):
+class Standing(namedtuple("Standing", "state body", defaults=(None,))):
     """How a task stands: submitted, queued, claimed, done, failed, canceled, rejected, or unknown; or, of one that is
     waited for, blocked.
 
@@ -137,7 +141,7 @@ class Standing(NamedTuple):
     """
 
     state: str
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | None
 
 
 def standing(places: Places, id: str, *, thorough: bool = True) -> Standing | None:

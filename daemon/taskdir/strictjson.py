@@ -11,16 +11,18 @@ import math
 import re
 from collections.abc import Callable
 from json import encoder
-from typing import Any
 
 from taskdir.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_DEPTH = 32
 MAX_INTEGER = 2**53 - 1
 # An unterminated string runs to the end of the text, so that the scan stays linear on rubbish.
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-
+_BRACKETS = rb'(?s)"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]'
+_SURROGATE = r"[\ud800-\udfff]"
 
 
 def _writer(*, sort: bool) -> Callable[[object], str]:
@@ -89,7 +91,7 @@ def _check_depth(data: bytes, most: int) -> None:
     if data.count(b"[") + data.count(b"{") <= most:
         return
     depth = 0
-    for match in _BRACKETS.finditer(data):
+    for match in re.finditer(_BRACKETS, data):
         token = match[0]
         if token in (b"[", b"{"):
             depth += 1
@@ -136,7 +138,7 @@ def _has_surrogate(value: Any) -> bool:
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            if _SURROGATE.search(item):
+            if re.search(_SURROGATE, item):
                 return True
         elif isinstance(item, dict):
             stack.extend(item.keys())

@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
 _AT_FDCWD, _RENAME_NOREPLACE, _RENAME_EXCL, _F_FULLFSYNC = -100, 1, 4, 51

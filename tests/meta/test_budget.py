@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from taskdir.cli import quick
+
 SOURCE = Path(__file__).resolve().parents[2] / "daemon"
 
 PROBE = """
@@ -30,13 +32,16 @@ with open(sys.argv[1], "w") as report:
 """
 
 ALLOWED = frozenset(
-    "taskdir taskdir.cli taskdir.cli.frame taskdir.cli.parsers taskdir.asking taskdir.client taskdir.clock taskdir.disk"
-    " taskdir.documents taskdir.errors taskdir.gestures taskdir.held taskdir.names taskdir.places taskdir.roots"
-    " taskdir.rules taskdir.shared taskdir.strictjson taskdir.system".split()
+    "taskdir taskdir.cli taskdir.cli.argparser taskdir.cli.frame taskdir.cli.parsers taskdir.cli.quick taskdir.asking"
+    " taskdir.client taskdir.clock taskdir.disk taskdir.documents taskdir.errors taskdir.gestures taskdir.held"
+    " taskdir.names taskdir.places taskdir.roots taskdir.rules taskdir.shared taskdir.strictjson taskdir.system".split()
 )
 """Our own modules that an agent-side verb may load, beside its own."""
 
 VERBS = ("submit", "claim", "note", "finish", "state", "wait")
+
+SLOW = frozenset("argparse typing contextlib dataclasses inspect logging pathlib shutil sqlite3 ctypes".split())
+"""What of the standard library takes long to load, by the side of a claim."""
 
 
 class Step(NamedTuple):
@@ -104,6 +109,12 @@ def test_the_agents_path_is_short(session: dict[str, Step], verb: str) -> None:
     assert f"taskdir.cli.{verb}" in ours
 
 
+@pytest.mark.parametrize("verb", sorted(quick.VERBS))
+def test_the_agents_path_is_quick(session: dict[str, Step], verb: str) -> None:
+    assert not session[verb].modules & SLOW
+
+
 def test_the_measure_measures(session: dict[str, Step]) -> None:
     """The daemon does load what the agents' path must not: else the tests above compare nothing."""
     assert {"watchdog", "jsonschema", "taskdir.daemon"} & session["run"].modules
+    assert {"argparse", "typing"} <= session["wait"].modules

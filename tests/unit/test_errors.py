@@ -50,10 +50,10 @@ def test_an_error_tells_its_parts(parts: dict[str, str], as_dict: dict[str, str]
 
 
 def test_what_the_file_system_refuses_is_told() -> None:
-    with pytest.raises(Missing, match="a directory of the root is missing") as missing, errors.telling("inbox/x.json"):
+    with pytest.raises(Missing, match="a directory of the root is missing") as missing, errors.Telling("inbox/x.json"):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     assert missing.value.as_dict()["file"] == "inbox/x.json"
-    with pytest.raises(CannotCreate, match="cannot write here: No space left"), errors.telling("x"):
+    with pytest.raises(CannotCreate, match="cannot write here: No space left"), errors.Telling("x"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with errors.telling("x"):
+    with errors.Telling("x"):
         pass

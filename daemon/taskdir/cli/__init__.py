@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from taskdir.cli import parsers
+from taskdir.cli import parsers, quick
 from taskdir.cli.frame import Env, plain
 from taskdir.errors import TaskdirError, Usage
 
@@ -47,6 +47,8 @@ def _run(words: list[str]) -> int:
         from taskdir.nearby import nearby
 
         raise Usage("usage", f"there is no verb {name!a}", hint=nearby(name, [*parsers.VERBS]) or "`taskdir --help`")
+    if name in quick.VERBS and (plain_ones := quick.read(found := parsers.load(name), [*before, *after])) is not None:
+        return found.run(plain_ones, Env(plain_ones.root, as_json=plain_ones.json))
     found, parser = parsers.verb(name)
     command: list[str] = []
     if "--" in after and parser.get_default("command") is not None:  # a verb that runs a program: that is behind --

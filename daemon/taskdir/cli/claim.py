@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 
 from taskdir import gestures, roots
@@ -10,6 +9,10 @@ from taskdir.cli.frame import Env
 from taskdir.disk import Disk
 from taskdir.errors import Busy, Usage
 from taskdir.places import Places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 HELP = """Take the next task of a queue and print the path of its file. Exit code 75: there is nothing, or the agent
 still holds a task, which it has to finish or give back (delete) first."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from functools import partial
-from typing import Any
 
 from taskdir import gestures, names, roots
 from taskdir.cli.frame import VERDICT_SECONDS, Env, json_argument, why_waiting
 from taskdir.disk import Disk
 from taskdir.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
 HELP = """Hand in the output or the error of a claimed task. With a daemon running, waits up to 5 seconds for its
 verdict: exit code 65 and the reason if the result was refused; the claim then goes on, hand in another."""

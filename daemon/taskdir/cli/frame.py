@@ -7,20 +7,21 @@ import re
 import sys
 import time
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
 
 from taskdir import gestures, roots, strictjson
 from taskdir.errors import Invalid, Missing
 from taskdir.places import Places
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
+    from typing import Any
 
 VERDICT_SECONDS = 5.0
 """How long a verb waits for a running daemon's verdict."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
 class Env:
@@ -91,7 +92,7 @@ class Progress:
 
 def plain(text: str) -> str:
     """Return text without control characters, newline and tab aside: what agents wrote may hold any."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return re.sub(_CONTROL, "\N{REPLACEMENT CHARACTER}", text)
 
 
 def read_input(argument: str) -> bytes:

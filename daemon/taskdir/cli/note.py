@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
-
 from taskdir import gestures, roots
 from taskdir.cli.frame import Env, read_input, report_submitted
 from taskdir.disk import Disk
 from taskdir.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
 HELP = """Add a note to the task that you hold: it renews the lease and ends up in the task's record. Without PATH,
 submit the text as a remark for the log, about a task or not."""

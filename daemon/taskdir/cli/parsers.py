@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
-from taskdir.errors import Usage
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
+    from typing import Protocol
+
     from taskdir.cli.frame import Env
+
+    class Verb(Protocol):
+        """What each module of a verb offers."""
+
+        HELP: str
+
+        def configure(self, parser: argparse.ArgumentParser) -> None:
+            """Add the verb's arguments."""
+
+        def run(self, args: argparse.Namespace, env: Env) -> int:
+            """Do it; returns the exit code."""
+
 
 VERBS = {
     "init": "make a root",
@@ -43,41 +54,23 @@ VERBS = {
 """Every verb and what it does: literal, so that ``taskdir --help`` loads none of them."""
 
 
-class Verb(Protocol):
-    """What each module of this package offers."""
-
-    HELP: str
-
-    def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Add the verb's arguments."""
-
-    def run(self, args: argparse.Namespace, env: Env) -> int:
-        """Do it; returns the exit code."""
+def load(name: str) -> Verb:
+    """Load a verb's module."""
+    return import_module(f"taskdir.cli.{name}")
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are errors like all others, so that --json covers them too."""
-
-    def error(self, message: str) -> NoReturn:
-        raise Usage("usage", message, hint=f"`{self.prog} --help`")
-
-
-class _Formatter(argparse.HelpFormatter):
-    """Help as wide as the terminal; argparse, asked for every argument, loads shutil to learn that."""
-
-    def __init__(self, prog: str) -> None:
-        try:
-            width = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns
-        except (ValueError, OSError):
-            width = 80
-        super().__init__(prog, width=width - 2)
+def configure(found: Verb, parser: argparse.ArgumentParser) -> None:
+    """Add a verb's arguments, and those of all verbs."""
+    found.configure(parser)
+    parser.add_argument("--root", metavar="DIR", help="the root; else $TASKDIR, else the nearest with taskdir.json")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, errors as JSON on stderr")
 
 
 def verb(name: str) -> tuple[Verb, argparse.ArgumentParser]:
     """Load a verb and make its parser."""
-    found = cast("Verb", import_module(f"taskdir.cli.{name}"))
-    parser = _Parser(prog=f"taskdir {name}", description=found.HELP, allow_abbrev=False, formatter_class=_Formatter)
-    found.configure(parser)
-    parser.add_argument("--root", metavar="DIR", help="the root; else $TASKDIR, else the nearest with taskdir.json")
-    parser.add_argument("--json", action="store_true", help="JSON on stdout, errors as JSON on stderr")
+    from taskdir.cli.argparser import Formatter, Parser
+
+    found = load(name)
+    parser = Parser(prog=f"taskdir {name}", description=found.HELP, allow_abbrev=False, formatter_class=Formatter)
+    configure(found, parser)
     return found, parser

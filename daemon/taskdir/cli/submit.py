@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from typing import Any
 
 from taskdir import gestures, names, roots, strictjson
 from taskdir.cli.frame import Env, json_argument, read_file, read_input, report_submitted
 from taskdir.disk import Disk
 from taskdir.errors import Invalid, TaskdirError, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
 HELP = """Submit messages from files, whose names give the ids, or a task from options. Prints the ids. With a daemon
 running, waits up to 5 seconds for its verdict: exit code 65 and the reason if one was refused."""
