@@ -49,8 +49,8 @@ class Records:
         for id in sorted(self._redriven):
             task = self._index.task(id)
             try:
-                if task is not None and task.final is None:
-                    self._disk.unlink(record_path(self._places, task))
+                if task is not None and task.state not in ("failed", "canceled"):
+                    self._disk.unlink(f"{self._places.failed}/{id}{names.TASK}")
             except OSError as error:
                 log.warning("the old record of %s cannot be removed yet: %s", id, error)
                 continue
