@@ -170,7 +170,7 @@ def test_killed_while_git_makes_the_worktree(stage: Stage) -> None:
     stage.offer("a")
     with stage.start("--worktree", repo, "--", story(stage), planted=noted) as run:
         assert run.process.wait(30) == -signal.SIGKILL
-    assert started_again(stage) == []
+        assert started_again(stage) == []
 
 
 @pytest.mark.parametrize("killer", ["kill -9 $PPID", "kill -9 $PPID; sleep 0.2; kill -9 $$"])
@@ -183,7 +183,7 @@ def test_killed_by_its_own_command(stage: Stage, killer: str) -> None:
     repo = stage.base / "repo"
     with stage.start("--worktree", repo, "--", command) as run:
         assert run.process.wait(30) == -signal.SIGKILL
-    told = stage.run("--grace", "0.2", "--worktree", repo, "--", "true")
+        told = stage.run("--grace", "0.2", "--worktree", repo, "--", "true")
     (swept,) = [each for each in told if each["event"] == "swept"]
     assert (swept["name"], swept["removed"], swept["why"]) == ("a.1", False, "kept: uncommitted work")
     assert swept["killed"] or "sleep 0.2" in killer

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +47,13 @@ def script(path: Path, text: str) -> Path:
 class Run:
     """A runner that was started; at the end of a ``with`` block nothing of it runs."""
 
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean())
+    def __init__(self, command: list[str], base: Path, patience: float) -> None:
+        self._patience = patience
+        self._mark = f"{base}/{os.urandom(4).hex()}"
+        self._files = [tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")]  # noqa: SIM115 (closed at the end)
+        self.process = subprocess.Popen(
+            command, stdout=self._files[0], stderr=self._files[1], env=clean() | {"STAGE_MARK": self._mark}
+        )
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
@@ -53,17 +61,35 @@ class Run:
 
     def end(self) -> tuple[int, list[dict[str, Any]]]:
         """Wait for its end; returns exit code and what it told."""
-        out, err = self.process.communicate(timeout=PATIENCE)
+        try:
+            code = self.process.wait(self._patience)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the runner does not end") from None
+        for file in self._files:
+            file.seek(0)
+        out, err = (file.read() for file in self._files)
         assert "Traceback" not in err, err
-        return self.process.returncode, [json.loads(line) for line in out.splitlines()]
+        return code, [json.loads(line) for line in out.splitlines()]
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
+        wanted = f"STAGE_MARK={self._mark}".encode()
+        while left := [pid for pid, words in _environments() if wanted in words]:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.poll()
+        self.process.wait()
+        for file in self._files:
+            file.close()
+
+
+def _environments() -> Iterator[tuple[int, list[bytes]]]:
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            yield int(path.parent.name), path.read_bytes().split(b"\0")
 
 
 def running(what: str) -> list[int]:
@@ -82,6 +108,11 @@ def running(what: str) -> list[int]:
 
 class Stage:
     """One root and what a runner makes of it."""
+
+    planted = ""
+    """A fault for every runner that is started here."""
+    patience = PATIENCE
+    """Seconds to wait for what must happen."""
 
     def __init__(self, base: Path, **settings: Any) -> None:
         self.base, self.root = base, base / "jobs"
@@ -112,7 +143,7 @@ class Stage:
 
     def command(self, *words: str | Path, planted: str = "") -> list[str]:
         """Return the command line of a runner; ``planted`` is Python that runs before it, such as a fault."""
-        start = ["-c", f"{planted}\nfrom taskdir.cli import main\nraise SystemExit(main())"]
+        start = ["-c", f"{self.planted}\n{planted}\nfrom taskdir.cli import main\nraise SystemExit(main())"]
         return [sys.executable, *start, "--root", str(self.root), "work", *map(str, words)]
 
     def run(
@@ -129,7 +160,7 @@ class Stage:
     def start(self, *words: str | Path, planted: str = "") -> Run:
         """Start a runner and let it go on."""
         name = () if "--agent" in words else ("--agent", "me")
-        return Run(self.command("--json", *name, *words, planted=planted))
+        return Run(self.command("--json", *name, *words, planted=planted), self.base, self.patience)
 
     def results(self, agent: str = "me") -> dict[str, Any]:
         """Return what was handed in: the output, or the error, by id."""

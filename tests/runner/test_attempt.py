@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.stage import Stage, ended, git, script
+from runner.stage import Stage, ended, git, script, until
+from support.live import Root, taskdir
 
 OK = """echo '{"status": "ok", "output": {"n": 1}}' > "$TASKDIR_RESULT" """
 
@@ -166,3 +167,22 @@ def test_modes_do_not_keep_a_workspace_from_going(stage: Stage) -> None:
     stage.run("--", script(stage.base / "cmd", f"mkdir -p x/y; touch x/y/z; chmod 500 x/y x; {OK}"))
     assert stage.workspaces() == []
     assert stat.S_ISDIR((stage.work / "me").stat().st_mode)
+
+
+def test_a_refusal_by_the_daemon_is_told_back(tmp_path: Path) -> None:
+    """Only the daemon knows its limit on the size of results."""
+    stage = Stage(tmp_path / "spare")
+    command = script(
+        tmp_path / "cmd",
+        f"""cat "$TASKDIR_PROMPT" > {tmp_path}/prompt
+        [ $TASKDIR_TRY = 1 ] && long=$(seq 2000)
+        printf '{{"status": "ok", "output": "%s"}}' "$(echo $long)" > "$TASKDIR_RESULT" """,
+    )
+    with Root(tmp_path / "jobs", max_result_bytes=4096, settle_seconds=0.1, scan_seconds=0.05) as root:
+        assert taskdir("submit", "--type", "echo", "--id", "a", root=root.path).returncode == 0
+        stage.root, stage.work = root.path, tmp_path / "jobs.work"
+        until(root.offered, "the offer")
+        assert ended(stage.run("--", command)) == [("a", "done", None, 2)]
+        until(lambda: root.names("done"), "the record")
+    assert "too-large" in (tmp_path / "prompt").read_text()
+    assert [event["event"] for event in root.events("refused", "done", "errored")] == ["refused", "done"]

@@ -197,7 +197,7 @@ def test_slots_end_when_the_runner_above_them_is_killed(stage: Stage) -> None:
     with stage.start("--slots", "2", "--", script(stage.base / "cmd", f"sleep {sleeps}; exit 1")) as run:
         until(lambda: len(running(sleeps)) == 2, "two commands")
         run.signal(signal.SIGKILL)
-        until(lambda: not running(sleeps), "the end of both")
+        until(lambda: not running(sleeps), "the end of both", stage.patience)
         until(lambda: not list(stage.root.glob("claimed/*/*.json")), "both given back")
 
 

@@ -14,7 +14,7 @@ from taskdir.strictjson import dumps
 HELP = """Claim tasks and have CMD do them, each attempt in a fresh directory or git worktree. CMD finds the task at
 $TASKDIR_TASK, a prompt at $TASKDIR_PROMPT, and writes its result to $TASKDIR_RESULT; in CMD {prompt}, {task}, {result},
 {schema}, {workspace}, {id} and others are replaced. The result is checked before it is handed in; what is wrong is told
-to CMD for another try. The first SIGTERM or SIGINT ends it after the task in hand, the second at once."""
+to CMD for another try. The first SIGTERM, SIGINT or SIGHUP ends it after the task in hand, the second at once."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +108,7 @@ def _words(event: dict[str, Any]) -> str:
     kind, agent = event["event"], event["agent"]
     name = event.get("name") or f"{event.get('id')}.{event.get('attempt')}"
     if kind == "swept":
-        killed = f"; ended {len(event['killed'])} processes ({', '.join(map(str, event['killed']))})"
+        killed = f"; ended what it left running: {', '.join(map(str, event['killed']))}"
         end = "removed" if event["removed"] else "left"
         return f"{agent}: {end} {name}: {event['why']}{killed if event['killed'] else ''}"
     if kind == "ended":

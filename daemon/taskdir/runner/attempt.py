@@ -170,7 +170,7 @@ class Attempt:
                 return Finding(None, "lost", error.code, error.message)
             if moved:
                 self._disk.rename(self._paths.artifacts, self._paths.offered)
-            return Finding(None, "again", error.code, f"refused: {error.message} {error.expected or ''}")
+            return Finding(None, "again", error.code, f"refused: {error.message} [{error.code}] {error.expected or ''}")
         return Finding(document, "done")
 
     def _with_evidence(self, output: Any) -> Any:

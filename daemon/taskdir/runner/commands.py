@@ -14,6 +14,7 @@ from typing import Any
 from taskdir import strictjson
 from taskdir.disk import NotRegular, TooLarge, read_regular
 from taskdir.errors import ConfigError, Invalid, Usage
+from taskdir.names import is_word
 
 ACTIONS = ("again", "retry", "final")
 """What follows a try without a result: another in the same workspace, another attempt, none."""
@@ -179,8 +180,8 @@ def _source(one: Any, path: str, pointer: str) -> tuple[str, str, str]:
 def _case(one: Any, path: str, pointer: str) -> Case:
     if not isinstance(one, dict) or not {*one} <= {"exit", "at", "is", "says", "then", "code"}:
         raise _bad(path, pointer, "an object of exit, at, is, says, then and code")
-    if one.get("then") not in ACTIONS or not isinstance(one.get("code"), str):
-        raise _bad(path, pointer, f'"then" one of {", ".join(ACTIONS)}, and a "code"')
+    if one.get("then") not in ACTIONS or not is_word(str(one.get("code", ""))):
+        raise _bad(path, pointer, f'"then" one of {", ".join(ACTIONS)}, and a "code", which is a word')
     return Case(one["then"], one["code"], one.get("exit"), one.get("at"), one.get("is"), one.get("says"))
 
 

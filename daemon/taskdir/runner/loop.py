@@ -24,17 +24,18 @@ from taskdir.runner.attempt import Attempt, Outcome
 from taskdir.runner.options import Options
 
 Tell = Callable[[dict[str, Any]], None]
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Signals:
-    """Counts SIGTERM and SIGINT: the first one drains, the second one stops. An orphaned slot stops, too."""
+    """Counts SIGTERM, SIGINT and SIGHUP: the first one drains, the second one stops. What nohup ignores stays so."""
 
     def __init__(self) -> None:
         self.count = 0
         self._parent = os.getppid()
         for number in SIGNALS:
-            signal.signal(number, self._got)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._got)
 
     def _got(self, number: int, frame: FrameType | None) -> None:
         self.count += 1

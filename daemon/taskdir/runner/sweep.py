@@ -16,7 +16,7 @@ from typing import Any
 from taskdir import names
 from taskdir.disk import Disk
 from taskdir.errors import Busy, CannotCreate
-from taskdir.runner import git, processes, workspace
+from taskdir.runner import processes, workspace
 from taskdir.runner.workspace import Workspace
 from taskdir.system import HERE
 
@@ -92,11 +92,7 @@ def _one(space: Workspace, grace: float) -> dict[str, Any]:
     told["killed"] = _kill(space, grace) if stage in ("preparing", "running") else []
     if stage == "failed":
         return told | {"why": "kept: the attempt did not succeed"}
-    try:
-        work = stage == "running" and not space.empty()
-    except git.Failed as error:
-        return told | {"why": f"kept: git: {error}"}
-    why = "uncommitted work" if work else space.remove()
+    why = "uncommitted work" if stage == "running" and not space.empty() else space.remove()
     if why is None:
         return told | {"removed": True, "why": "nothing in it that is not committed"}
     space.stage("failed")

@@ -11,10 +11,10 @@ from typing import Any
 
 from taskdir import gestures, roots
 from taskdir.disk import Disk
-from taskdir.errors import CannotCreate
+from taskdir.errors import Busy, CannotCreate
 from taskdir.runner import git, processes
 from taskdir.runner.options import Options
-from taskdir.runner.paths import Paths
+from taskdir.runner.paths import DESK, Paths
 
 
 class Workspace:
@@ -40,11 +40,14 @@ class Workspace:
 
     def empty(self) -> bool:
         """Say whether nothing was made here: no file beside the desk; in a worktree, nothing uncommitted."""
-        if self.tree is not None:
-            return not os.path.isdir(self.paths.workspace) or not git.dirty(self.tree)
-        return not os.path.isdir(self.paths.workspace) or {*os.listdir(self.paths.workspace)} <= {
-            os.path.basename(self.paths.desk)
-        }
+        if not os.path.isdir(self.paths.workspace):
+            return True
+        if self.tree is None:
+            return {*os.listdir(self.paths.workspace)} <= {DESK}
+        try:
+            return not git.dirty(self.tree)
+        except git.Failed:
+            return False  # nobody can tell: keep it
 
     def remove(self) -> str | None:
         """Remove workspace and notes; returns why it stays, None when it is gone."""
@@ -62,7 +65,7 @@ class Workspace:
                         clear(self._disk, self.paths.desk)
                         git.remove(where, self.tree)
             clear(self._disk, self.paths.workspace)
-        except git.Failed as error:
+        except (git.Failed, Busy) as error:
             return f"git: {error}"
         clear(self._disk, self.paths.notes)
         return "cannot be removed" if os.path.lexists(self.paths.workspace) else None
