@@ -108,6 +108,7 @@ def test_wheel(wheel: Path, python: Path, tmp_path: Path) -> None:
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"taskdir"}, tops
     wanted = {"taskdir/schemas/v1/rules.json", "taskdir/vectors/trees/log.json", "taskdir/adapters/node/taskdir.mjs"}
+    wanted |= {"taskdir/runner/profiles/claude.json"}
     assert wanted <= {*names}
     install(python, wheel)
     found = load(python, tmp_path)

@@ -17,6 +17,8 @@ from support.live import ENV, PATIENCE, until
 
 __all__ = ["PATIENCE", "Stage", "git", "script", "until"]
 IDENTITY = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+LIMIT = 100.0
+"""Seconds that a runner may take to come to its end by itself; only a defect reaches it."""
 OUT_OF_THE_WAY = ("TASKDIR", "GIT_", "CLAUDE", "CODEX", "GEMINI")
 
 
@@ -152,7 +154,7 @@ class Stage:
         """Run a runner until nothing is left; returns what it told."""
         done = subprocess.run(
             self.command("--json", "--agent", "me", "--once", *words, planted=planted),
-            capture_output=True, text=True, env=clean() | (env or {}), timeout=PATIENCE, check=False,
+            capture_output=True, text=True, env=clean() | (env or {}), timeout=LIMIT, check=False,
         )  # fmt: skip
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return [json.loads(line) for line in done.stdout.splitlines()]

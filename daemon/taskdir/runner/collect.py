@@ -102,17 +102,17 @@ def _none(ended: Ended, profile: Profile, printed: tuple[str, str]) -> Finding:
     said = _read(printed[0])
     told = tail(printed)
     for case in profile.cases:
-        if _fits(case, ended, said, told):
+        if _fits(case, ended, said, f"{said.decode('utf-8', 'replace')}\n{told}"):
             return Finding(None, case.then, case.code, _story(ended, told))
     if ended.code == 0:
         return Finding(None, "again", "no-result", f"no result was written, though the command ended well. {told}")
     return Finding(None, "retry", "no-result", _story(ended, told))
 
 
-def _fits(case: Case, ended: Ended, said: bytes, told: str) -> bool:
+def _fits(case: Case, ended: Ended, said: bytes, words: str) -> bool:
     if case.exit is not None and case.exit != ended.code:
         return False
-    if case.says is not None and case.says not in told:
+    if case.says is not None and case.says not in words:
         return False
     if case.at is None:
         return True
@@ -146,7 +146,8 @@ def _said(profile: Profile, paths: Paths, stdout: str) -> Any:
     """Find an output in what a tool printed, as its profile tells."""
     for kind, file, at in profile.reads:
         data = _read(file.replace("{last}", paths.last).replace("{desk}", paths.desk) if file else stdout)
-        documents = [_prose(data.decode("utf-8", "replace"))] if kind == "text" else [*_documents(data)]
+        text = data.decode("utf-8", "replace")
+        documents = [*_documents(data)] if kind == "json" else [_prose(text, whole=kind == "text")]
         for document in reversed(documents):
             value = _at(document, at)
             if isinstance(value, str):
@@ -169,9 +170,9 @@ def _documents(data: bytes) -> Iterator[Any]:
                     continue
 
 
-def _prose(text: str) -> Any:
-    """Find JSON in what a model said: all of it, or its last fenced block that is JSON."""
-    for piece in (text, *reversed(_BLOCK.findall(text))):
+def _prose(text: str, *, whole: bool = True) -> Any:
+    """Find JSON in what a model said: all of it if ``whole``, or its last fenced block that is JSON."""
+    for piece in (*([text] if whole else []), *reversed(_BLOCK.findall(text))):
         try:
             found = strictjson.loads(piece.encode("utf-8", "replace"))
         except Invalid:

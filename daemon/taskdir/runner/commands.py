@@ -33,7 +33,8 @@ _FIELDS: dict[str, type] = {
     "reads": list,
     "cases": list,
 }
-_SOURCES = ("json", "lines", "text")
+_SOURCES = ("json", "text", "prose")
+"""Documents, one or one a line; text that is JSON or has a fenced block that is; fenced blocks alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -129,6 +131,8 @@ def _fork(places: Places, options: Options, tell: Tell) -> int:
         tell({"event": "stopped", "agent": options.agent, **error.as_dict()})
         code = error.exit
     finally:
+        if sys.exception() is not None:
+            traceback.print_exc()  # a defect, which os._exit would pass over in silence
         os._exit(code)
 
 

@@ -104,10 +104,8 @@ def lives(who: Any) -> bool | None:
     """Say whether the process that ``me`` described lives; None: it cannot be told from here."""
     if not isinstance(who, dict) or not isinstance(who.get("pid"), int):
         return None
-    if who.get("host") != socket.gethostname():
-        return None
-    if who.get("boot") != boot():
-        return False
+    if not who.get("boot") or who["boot"] != boot():  # a container has a new name each time, and the boot of its host
+        return False if who.get("host") == socket.gethostname() else None
     if who.get("start") is None:
         return None
     found = look(who["pid"])
