@@ -70,7 +70,7 @@ class Daemon:
     def open(self) -> None:
         """Bring the index up to the log and log ``started``; what cannot be done yet is done by a pass.
 
-        Raises LogDamaged; OSError when the root cannot be read, or nothing be written there.
+        Raises LogDamaged; OSError when the log cannot be read or opened.
         """
         self._make_places()
         opening.sweep(self.places, self._disk)

@@ -24,6 +24,7 @@ class Entries:
         self._places, self._disk, self._index = places, disk, index
         self.published: dict[str, Signature] = {}
         self._due = index.shelf.keys()
+        self._edited: set[str] = set()
 
     def note(self, events: list[Event]) -> None:
         """Take over which keys a batch set."""
@@ -31,12 +32,17 @@ class Entries:
 
     def publish(self, seen: Seen) -> None:
         """Write every entry that was set, before its message goes; what was edited by hand first has to be expelled."""
-        self._write(self._due - {name.removesuffix(names.TASK) for name in seen.edited})
+        for name in seen.edited:
+            self.published.pop(name, None)
+            self._edited.add(name)
+        self._edited -= self.published.keys()  # somebody put it right
+        self._write(self._due - {name.removesuffix(names.TASK) for name in self._edited})
 
     def heal(self, seen: Seen) -> None:
-        """Write every entry again that was edited or removed by hand."""
-        strange = {name.removesuffix(names.TASK) for name in (*seen.edited, *seen.missing)}
-        self._write(strange & self._index.shelf.keys())
+        """Write every entry again that was edited or removed by hand; an edit that is still there has to go first."""
+        gone = {name for name in self._edited if not os.path.lexists(os.path.join(self._places.state, name))}
+        self._edited -= gone
+        self._write({name.removesuffix(names.TASK) for name in (*gone, *seen.missing)} & self._index.shelf.keys())
 
     def _write(self, keys: set[str]) -> None:
         for key in sorted(keys):

@@ -146,8 +146,9 @@ class Journal:
         try:
             self._disk.append_log(self._fd, self._path, data)
         except OSError:
-            with self._certain():
-                self._disk.truncate(self._fd, self.mark.offset, self._path)
+            if os.fstat(self._fd).st_size != self.mark.offset:  # else nothing of it is there, nor need be cut
+                with self._certain():
+                    self._disk.truncate(self._fd, self.mark.offset, self._path)
             raise
         with self._certain():
             self._disk.datasync(self._fd, self._path)  # commit point, SPEC section 9.3

@@ -7,12 +7,13 @@ overlooked. Changes nothing on disk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 
 from taskdir import contracts, known, names, papers, strictjson
 from taskdir.contracts import Catalog
-from taskdir.disk import OURS, NotRegular, TooLarge, holds, read_regular
+from taskdir.disk import OURS, NotRegular, TooLarge, read_regular
 from taskdir.documents import Now
 from taskdir.errors import Invalid
 from taskdir.holdings import Holdings
@@ -98,13 +99,15 @@ class Observer:
                 with contextlib.suppress(FileNotFoundError):
                     found[word] = shape_of(os.lstat(path))
                     if before.get(word) != found[word]:
-                        self._load_contract(catalog, path, word, settings)
+                        self._load_contract(catalog, path, word, settings, found)
                         before[word] = found[word]
         for word in before.keys() - found.keys():
             catalog.drop(word)
         self._contract_files[directory] = found
 
-    def _load_contract(self, catalog: Catalog, path: str, word: str, settings: Settings) -> None:
+    def _load_contract(
+        self, catalog: Catalog, path: str, word: str, settings: Settings, found: dict[str, Signature]
+    ) -> None:
         try:
             catalog.load(word, read_regular(path, settings.max_message_bytes))
         except NotRegular as error:
@@ -114,6 +117,8 @@ class Observer:
         except OSError as error:
             if error.errno in OURS:
                 raise
+            if error.errno == errno.EIO:
+                found[word] = (0, 0, 0, 0)  # the disk may give it the next time: one type waits, and no other
             catalog.refuse(word, papers.unreadable(error))
         last = self._index.register.last_contract(word) if catalog is self._catalog else None
         if catalog.get(word) is None and last is not None:
@@ -151,23 +156,29 @@ class Observer:
             shape, published = signature(path), self._entries.get(name)
             if shape is None or (published is not None and published[:3] == shape[:3]):
                 continue
-            key = name.removesuffix(names.TASK)
-            expected = known.entry_bytes(self._index, key) if names.is_word(key) else None
-            if expected is not None and published is None and holds(path, expected):
-                self._entries[name] = shape
-            elif expected is not None and published is None and self._is_older(path, key):
-                seen.missing.append(name)
-            else:
+            if published is not None or (verdict := self._judge_entry(path, name.removesuffix(names.TASK))) == "edited":
                 seen.edited.append(name)
+            elif verdict == "right":
+                self._entries[name] = shape
+            elif verdict == "older":
+                seen.missing.append(name)
         seen.missing += [name for name in self._entries if name not in shown]
 
-    def _is_older(self, path: str, key: str) -> bool:
-        """Say whether a state file shows an earlier version of its key: a stop came between fact and view."""
+    def _judge_entry(self, path: str, key: str) -> str:
+        """Tell a state file that a life before left: right, older (a stop came between fact and view), edited; or
+        unknown, when it cannot be read now, or is gone."""
+        expected = known.entry_bytes(self._index, key) if names.is_word(key) else None
+        if expected is None:
+            return "edited"
         try:
-            entry = strictjson.loads(read_regular(path, MAX_ENTRY))
-            return bool(entry["version"] < self._index.shelf.version(key))
-        except (OSError, NotRegular, TooLarge, Invalid, KeyError, TypeError):
-            return False
+            data = read_regular(path, MAX_ENTRY)
+            if data == expected:
+                return "right"
+            return "older" if strictjson.loads(data)["version"] < self._index.shelf.version(key) else "edited"
+        except OSError as error:
+            return "unknown" if error.errno in OURS | {errno.EIO, errno.ENOENT} else "edited"
+        except (NotRegular, TooLarge, Invalid, KeyError, TypeError):
+            return "edited"
 
     def _read_taken(self, seen: Seen, now: Now, settings: Settings) -> None:
         """Read what was taken but turned out to have changed since it was judged: it is judged anew."""

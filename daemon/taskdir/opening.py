@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 
@@ -13,6 +14,8 @@ from taskdir.errors import Busy, Missing
 from taskdir.lock import RootLock
 from taskdir.places import Places
 from taskdir.settings import Settings
+
+log = logging.getLogger("taskdir")
 
 
 def read_settings(places: Places) -> Settings:
@@ -46,7 +49,10 @@ def sweep(places: Places, disk: Disk) -> None:
 def say_who(places: Places, disk: Disk, started: str) -> None:
     """Leave a word for people about who runs here; nothing depends on it. ``started``: the wall clock."""
     who = {"pid": os.getpid(), "started": started, "version": __version__, "host": socket.gethostname()}
-    disk.publish(places.who, json.dumps(who).encode() + b"\n", aside=places.who + ".new")
+    try:
+        disk.publish(places.who, json.dumps(who).encode() + b"\n", aside=places.who + ".new")
+    except OSError as error:
+        log.warning("%s: cannot be written: %s", places.who, error)
 
 
 def who_runs(places: Places) -> str:

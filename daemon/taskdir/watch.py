@@ -75,9 +75,19 @@ class Hints:
             with contextlib.suppress(BlockingIOError):
                 while woken and len(os.read(self._read, 4096)) == 4096:
                     pass
-            heard = len(ready) > woken and self._source is not None and self._source.heard()
+            heard = len(ready) > woken and self._hear()
             if woken or heard or not ready:
                 return woken or heard
+
+    def _hear(self) -> bool:
+        try:
+            return self._source is not None and self._source.heard()
+        except OSError as error:
+            log.warning("file watching ended (%s): changes are seen by scanning only", error)
+            if self._source is not None:
+                self._source.close()
+            self._source = None
+            return True
 
     def wake(self) -> None:
         """End the wait at once."""

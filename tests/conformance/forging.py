@@ -94,7 +94,7 @@ def invent_event(dice: random.Random, batch: list[Event], known: list[Event]) ->
     by = {"by": f"m{dice.randrange(10**6)}", "sha256": HASH}
     reason = REASON | {
         "code": dice.choice(["bad-value", "ready-stranger", "claim-unknown"]),
-        "file": dice.choice(["x.json", "a\\\\b.json", "a\\x01.json", "ready/default/q", "\\q", "é", "z" * 221])
+        "file": dice.choice(["x.json", "a\\\\b.json", "a\\x01.json", "ready/default/q", "\\q", "é", "z" * 221]),
     }
     kinds: dict[str, Event] = {
         "started": {"version": "1", "protocol": 1, "pid": 1},

@@ -2,7 +2,8 @@
 
 A story is a scenario of the conformance kit. It goes on undisturbed: what a stop would leave is the root as it lies
 then, so a copy of it is given to a new daemon and brought to rest; what a stop of that one would leave is a copy again,
-for pairs, and so on. Each copy that came to rest is one run, and is judged.
+for pairs, and so on. In a recovery a call may fail, too, on another copy. Each copy that came to rest is one run, and
+is judged.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from typing import Any
 
 from faults.calls import Call, Calls
 from faults.copying import copy, remove
+from faults.mishaps import Fault, Mishap, faults_of, kind_of, name_of
 from faults.verdict import Before, Outcome, Wrong, judge, outcome, shape
 from taskdir.conformance.own import Own, Ticker
 from taskdir.conformance.stage import MOST_PASSES
 from taskdir.daemon import Daemon
-from taskdir.errors import ConfigError
+from taskdir.errors import ConfigError, LogDamaged, TaskdirError
+from taskdir.journal import SyncFailed
 
 Json = dict[str, Any]
 WAITS = (*range(1, 41), 120, 1000, 5000)
@@ -33,15 +36,25 @@ Way = tuple[int, ...]
 
 @dataclass(slots=True)
 class Tally:
-    """What the runs came to. ``chances``: how likely a stop is tried, by depth; ``only``: this one alone."""
+    """What the runs came to. ``chances``: how likely a stop is tried, by depth; ``only``: this one alone.
+
+    ``errors``: how many of a recovery's errors are tried, a fraction by lot; ``only_error``: this one, in the recovery
+    of ``only``.
+    """
 
     base: Path
     draw: random.Random = field(default_factory=random.Random)
     chances: tuple[float, ...] = (1.0,)
     only: Way = ()
+    errors: float = 0.0
+    only_error: Fault | None = None
     runs: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def count(self) -> int:
+        """Return how many copies were brought to rest."""
+        return sum(runs for what, runs in self.runs.items() if what != "errors in recoveries there are")
 
     def room(self) -> str:
         """Return a path that was not used yet."""
@@ -51,7 +64,18 @@ class Tally:
         """Say whether a stop is tried."""
         if self.only:
             return way == self.only[: len(way)]
+        if len(way) > len(self.chances):
+            return False
         return self.draw.random() < self.chances[len(way) - 1]
+
+    def errors_in(self, way: Way, calls: list[str]) -> list[Fault]:
+        """Return the errors that are tried in a recovery that made these calls."""
+        if self.only:
+            return [self.only_error] if self.only_error is not None and way == self.only else []
+        every = faults_of(calls)
+        self.runs["errors in recoveries there are"] += len(every)
+        number = int(self.errors) + (self.draw.random() < self.errors % 1)
+        return [self.draw.choice(every) for _ in range(number)]
 
     def fault(self, replay: str, what: str) -> None:
         """Note what a run showed to be wrong, and what plays it again."""
@@ -120,30 +144,71 @@ class Stops(Own):
         way = (*points.way, points.count)
         if not self._tally.takes(way):
             return
+        if not os.path.exists(os.path.join(points.root, "taskdir.json")):
+            return  # no daemon starts there
+        before = Before(*mark_of(points.daemon or self.daemon))
+        watcher = _Points(self, "", way)
+        self._run(points.root, call, when, watcher, before)
+        self._tally.runs[("", "stops", "pairs", "triples")[len(way)]] += 1
+        for fault in self._tally.errors_in(way, watcher.calls):
+            self._run(points.root, call, when, Mishap(fault), before, way, fault)
+            self._tally.runs["errors in recoveries"] += 1
+
+    def _run(
+        self,
+        root: str,
+        call: Call,
+        when: str,
+        watcher: _Points | Mishap,
+        before: Before,
+        way: Way = (),
+        fault: Fault | None = None,
+    ) -> None:
+        """Copy what a stop leaves, let a daemon recover it, and note what is wrong then."""
         at = self._tally.room()
-        copy(points.root, at)
+        copy(root, at)
         if when == "half of":
-            _tear(points.root, at, call)
-        if os.path.exists(os.path.join(at, "taskdir.json")):  # else no daemon starts there
-            before = Before(*mark_of(points.daemon or self.daemon))
-            before.look(at)
-            try:
-                self._recover(at, way, before)
-            except Wrong as wrong:
-                self._tally.fault(f"{self._label} @ {','.join(map(str, way))}", f"stopped {when} {call}: {wrong}")
-            self._tally.runs[("", "stops", "pairs", "triples")[len(way)]] += 1
+            _tear(root, at, call)
+        before.look(at)
+        try:
+            if isinstance(watcher, _Points):
+                watcher.root, way = at, watcher.way
+            self._recover(at, watcher, before)
+        except Wrong as wrong:
+            where = f"{self._label} @ {','.join(map(str, way))}"
+            failed = f", then {name_of(fault[1])} at {watcher.failed}" if isinstance(watcher, Mishap) and fault else ""
+            replay = f"{where}/{fault[0]} {name_of(fault[1])}" if fault else where
+            self._tally.fault(replay, f"stopped {when} {call}{failed}: {wrong}")
         remove(at)
 
-    def _recover(self, root: str, way: Way, before: Before) -> None:
-        points, ticker = _Points(self, root, way), Ticker(self._request["now"], self._request["wall"])
+    def _recover(self, root: str, watcher: _Points | Mishap, before: Before) -> None:
+        ticker = Ticker(self._request["now"], self._request["wall"])
+        daemon: Daemon | None = None
+        opened = False
         try:
-            with self._calls.watch(points if len(way) < len(self._tally.chances) else None):
-                points.daemon = Daemon(root, clock=ticker)
-                points.daemon.open()
-                rest(points.daemon)
+            try:
+                with self._calls.watch(watcher):
+                    daemon = Daemon(root, clock=ticker)
+                    if isinstance(watcher, _Points):
+                        watcher.daemon = daemon
+                    daemon.open()
+                    opened = True
+                    rest(daemon)
+            except (OSError, TaskdirError) as error:
+                if isinstance(watcher, _Points) or isinstance(error, LogDamaged):
+                    raise
+                if opened and not isinstance(error, SyncFailed):
+                    raise
+                if daemon is not None:
+                    daemon.abandon()
+                daemon = Daemon(root, clock=ticker)
+                daemon.open()
+            came = self._came in (None, outcome(root))
+            if isinstance(watcher, Mishap):
+                came = self._tick(daemon, ticker) or came or watcher.spoilt
             judge(root, before)
-            if self._came is not None and outcome(root) != self._came:
-                self._wait(points.daemon, ticker, self._came)
+            if self._came is not None and not came:
+                self._wait(daemon, ticker, self._came)
         except Wrong:
             raise
         except ConfigError:
@@ -151,8 +216,17 @@ class Stops(Own):
         except Exception as error:
             raise Wrong(f"{type(error).__name__}: {error}") from error
         finally:
-            if points.daemon is not None:
-                points.daemon.abandon()
+            if daemon is not None:
+                daemon.abandon()
+
+    def _tick(self, daemon: Daemon, ticker: Ticker) -> bool:
+        """Let as much time pass as it takes until what failed is tried again; says whether all was as expected then."""
+        came = False
+        for seconds in range(4):
+            ticker.tell(self._request["now"] + seconds, self._request["wall"] + seconds)
+            rest(daemon)
+            came = came or outcome(daemon.places.root) == self._came
+        return came
 
     def _wait(self, daemon: Daemon, ticker: Ticker, expected: Outcome) -> None:
         """Let time pass: a start gives leases, settling and benches their full time. Raises Wrong."""
@@ -178,9 +252,11 @@ class _Points:
     def __init__(self, stops: Stops, root: str, way: Way) -> None:
         self._stops, self.root, self.way = stops, root, way
         self.count = 0
+        self.calls: list[str] = []
         self.daemon: Daemon | None = None
 
     def __call__(self, call: Call) -> Any:
+        self.calls.append(kind_of(call))
         if not call.changes:
             return call.make()
         self._stop(call, "before")

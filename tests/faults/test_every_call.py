@@ -24,7 +24,8 @@ import pytest
 from faults import ledger
 from faults.calls import Calls, tapped
 from faults.crashes import Reference, Stops, Tally
-from faults.failing import Failing, Fault, error_of, fail, faults_of
+from faults.failing import Failing, fail
+from faults.mishaps import Fault, error_of, faults_of
 from taskdir import disk, journal
 from taskdir.conformance import vectors
 from taskdir.conformance.stage import play
@@ -36,6 +37,8 @@ CHANCES = (0.04, 0.004) if not ledger.torture() else (1.0, 0.05, 0.003)
 """How likely a stop is tried, one in its recovery, and one in the recovery of that."""
 ERRORS = 0.006 if not ledger.torture() else 0.2
 """How likely an error at a call is tried."""
+IN_RECOVERY = 0.2 if not ledger.torture() else 1.5
+"""How many errors are tried in each recovery from a stop that is tried."""
 OTHERWISE = {
     "cancel: a task and its cancel in one pass, in byte order": "what was refused is judged again, and now its task is",
     "state: a contract of a key that cannot be used lets nothing pass": "the last good one of a key is in no log",
@@ -82,11 +85,12 @@ def all_faults(scene: dict[str, Any], calls: Calls, tally: Tally) -> list[Fault]
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_stopped_at_every_call(tally: Tally, shard: int) -> None:
     seed = ledger.seed()
-    tally.draw, tally.chances = lot_of(seed, shard), CHANCES
-    with ledger.entry("stops at every call", seed=seed) as entry, tapped() as calls:
+    tally.draw, tally.chances, tally.errors = lot_of(seed, shard), CHANCES, IN_RECOVERY
+    with ledger.entry("stops at every call", seed=seed) as entry, tapped(sql=True) as calls:
         for label, scene in SCENES[shard::SHARDS]:
             stop(label, scene, calls, tally)
-            entry.runs = tally.runs.total()
+            entry.runs = tally.count()
+        print(", ".join(f"{runs:,} {what}" for what, runs in tally.runs.items()))
         assert not tally.found, "\n".join(tally.found)
         assert tally.runs["stops"] > 20
 
@@ -111,12 +115,15 @@ def test_an_error_at_every_call(tally: Tally, shard: int) -> None:
 def test_one_again(tally: Tally) -> None:
     label, _, what = os.environ["TASKDIR_STOP"].rpartition(" @ ")
     scene = dict(SCENES)[label]
-    with tapped(sql=" " in what) as calls:
-        if " " in what:
-            number, name = what.split()
-            fail(label, scene, calls, tally, (int(number), error_of(name)))
+    with tapped(sql=True) as calls:
+        way, _, error = what.rpartition("/") if " " in what else (what, "", "")
+        if error:
+            number, name = error.split()
+            tally.only_error = int(number), error_of(name)
+        if not way:
+            fail(label, scene, calls, tally, tally.only_error or (0, 0))
         else:
-            tally.only = tuple(map(int, what.split(",")))
+            tally.only = tuple(map(int, way.split(",")))
             tally.chances = (1.0,) * len(tally.only)
             stop(label, scene, calls, tally)
     assert not tally.found, "\n".join(tally.found)
@@ -236,3 +243,20 @@ def test_a_planted_fault_is_seen_by_errors(tally: Tally, monkeypatch: pytest.Mon
                     if not tally.found and fault[1] in (errno.EIO, errno.ENOSPC, -sqlite3.SQLITE_FULL):
                         fail(label, scene, calls, tally, fault)
     assert tally.found
+
+
+def test_a_planted_fault_is_seen_by_errors_in_recovery(tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plant: an index that is opened again, after an error, is not brought up to the log."""
+    follow = journal.Journal.open
+
+    def once(self: journal.Journal, known: Any, replay: Any) -> None:
+        if self._fd < 0:
+            follow(self, known, replay)
+
+    monkeypatch.setattr(journal.Journal, "open", once)
+    tally.draw, tally.chances, tally.errors = random.Random(1), (0.1,), 10.0
+    with tapped(sql=True) as calls:
+        for label, scene in SCENES:
+            if label.startswith(LIFE) and not tally.found:
+                stop(label, scene, calls, tally)
+    assert any("SQL" in found for found in tally.found), tally.found

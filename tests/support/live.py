@@ -42,6 +42,7 @@ class Root:
         assert made.returncode == 0, made.stderr
         self.configure(**settings)
         self.program = [sys.executable, "-m", "taskdir"]
+        self.words = path.parent / f"{path.name}.err"
         self.daemon: subprocess.Popen[bytes] | None = None
 
     def configure(self, **settings: Any) -> None:
@@ -63,14 +64,15 @@ class Root:
         until(lambda: len(self.events("started")) > before or self.ended(), "the daemon's start")
 
     def spawn(self) -> None:
-        """Start the daemon, whatever comes of it. ``program``: another one, a planted fault say."""
+        """Start the daemon, whatever comes of it. ``program``: another one, a planted fault say; ``words``: what it
+        says on stderr, over all its lives."""
         command = [*self.program, "--root", str(self.path), "run"]
-        with open(self.path.parent / f"{self.path.name}.err", "ab") as words:
+        with open(self.words, "ab") as words:
             self.daemon = subprocess.Popen(command, env=ENV, stdout=subprocess.DEVNULL, stderr=words)
 
     def said(self) -> str:
-        """Return what the daemon said on stderr, over all its lives."""
-        return (self.path.parent / f"{self.path.name}.err").read_text()
+        """Return what the daemon said so far."""
+        return self.words.read_text()
 
     def ended(self) -> bool:
         """Say whether the daemon's process is over."""

@@ -120,9 +120,7 @@ def test_unfinished_work_comes_first_and_what_was_refused_is_failed(root: Path) 
     assert results(root) == {"t1": None, "t8": {"code": "refused", "message": "the result was refused"}, "t9": None}
 
 
-def test_a_result_that_a_program_of_the_handler_handed_in_stands(
-    root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_result_that_a_program_of_the_handler_handed_in_stands(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     offer(root, 1), offer(root, 2)
 
     def handler(claim: Claim) -> int:
@@ -150,6 +148,7 @@ def test_refused_work_that_another_process_holds_is_let_be(root: Path, monkeypat
 
 def test_who_is_benched_between_the_look_and_the_rename_claims_nothing(root: Path) -> None:
     offer(root, 1)
+
     def bench(operation: str, path: str) -> None:
         if operation == "rename":
             (root / "claimed/me").chmod(0o555)
