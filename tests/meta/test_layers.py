@@ -24,9 +24,9 @@ MAP = {
     " holdings papers observe acceptance orders records entries window mends view facts precedence audit checkpoint"
     " compare chain",
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
-    "running": "roots gestures shared held work client aio given opening daemon vscode annotate recognise vet check"
-    " waiting story overview graph briefing toolbox mcpserver service.* service report.* report doctor.* doctor demo.*"
-    " demo conformance.* conformance runner.* runner",
+    "running": "roots gestures shared held work client aio given opening daemon merging vscode annotate recognise vet"
+    " check waiting story overview graph briefing toolbox mcpserver dialects trespass hooks agentfiles service.*"
+    " service report.* report doctor.* doctor demo.* demo conformance.* conformance runner.* runner",
     "surface": "cli.frame cli.argparser cli.parsers cli.quick cli.described cli.words cli.findings cli.* cli __init__"
     " __main__",  # cli.*: or a verb
 }
@@ -41,9 +41,12 @@ ONLY_IN = {
     "jsonschema_rs": {"validate"},
     "referencing": {"validate"},
     "rich": {"terminal"},
-    "running": "roots gestures shared held work client aio given opening daemon vscode annotate recognise vet check"
-    " waiting story overview graph briefing toolbox mcpserver service.* service report.* report doctor.* doctor demo.*"
-    " demo conformance.* conformance runner.* runner",
+    "sqlite3": {"asking", "index", "lines", "register", "shelf", "stories", "tasks", "trouble", "conformance.trees"},
+    "mcp": {"mcpserver"},
+    "mcp_types": {"mcpserver"},
+    "anyio": {"mcpserver"},
+    "starlette": {"mcpserver"},
+    "uvicorn": {"mcpserver"},
 }
 PLACE = {name: (row, column) for row, names in enumerate(MAP.values()) for column, name in enumerate(names.split())}
 ROWS = list(MAP)

@@ -205,9 +205,11 @@ def test_a_claim(world: World, said: Said) -> None:
     assert said("claim", "--agent", "eve", code=75) == []
 
 
-def test_a_root_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_root_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["--json", "init", str(tmp_path / "new")]) == 0
     assert main(["--json", "init", str(tmp_path / "new"), "--editor", "vscode"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["--json", "init", str(tmp_path / "new"), "--agent", "gemini"]) == 0
     for line in capsys.readouterr().out.splitlines():
         assert faults("init", json.loads(line)) == []
 
@@ -236,6 +238,16 @@ def test_what_the_parsers_give(said: Said) -> None:
     for shell in ("bash", "zsh", "fish"):
         said("completion", shell)
     said("man")
+
+
+def test_a_hook(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each vendor's answers in tests/unit/test_hooks.py."""
+    given = {"hook_event_name": "sessionStart", "conversation_id": "c1"}
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(given).encode())))
+    (answer,) = said("hook", "--dialect", "cursor")
+    assert "you are the agent cursor-" in answer["additional_context"]
+    for answer in ({}, {"decision": "block", "reason": "x"}, {"permission": "deny", "agent_message": "x"}):
+        assert faults("hook", answer) == []
 
 
 def test_a_server() -> None:

@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads any more, as with `| head -1`
         return 141
     except TaskdirError as error:
-        return _tell(error, as_json)
+        code = _tell(error, as_json)
+        return 1 if code == Usage.exit and _split(words)[1] == "hook" else code  # agents' vendors take 2 for "block"
     except KeyboardInterrupt:
         return 130
     except SystemExit as stop:  # argparse, after --help

@@ -24,6 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--editor", choices=("vscode",), help="also write .vscode/: schemas, and a task that checks all"
     )
+    told = "also tell a coding agent, in the current directory: hooks, MCP server, AGENTS.md; repeatable"
+    parser.add_argument("--agent", action="append", choices=("claude", "codex", "gemini", "cursor"), help=told)
 
 
 def run(args: argparse.Namespace, env: Env) -> int:
@@ -45,26 +47,34 @@ def run(args: argparse.Namespace, env: Env) -> int:
     _write(disk, places.settings, b'{"protocol": 1}\n')
     disk.sync_dir(places.root)
     roots.settings(places.root)
-    _report(env, places.root, fresh, _set_up(disk, places.root) if args.editor else None)
+    _report(env, places.root, fresh, _set_up(args, disk, places.root))
     return 0
 
 
-def _set_up(disk: Disk, root: str) -> list[str]:
-    from taskdir import vscode
+def _set_up(args: argparse.Namespace, disk: Disk, root: str) -> dict[str, list[str]]:
+    """Tell editor and coding agents of the root, if asked to; returns the files that were changed, for each."""
+    written: dict[str, list[str]] = {}
+    if args.editor:
+        from taskdir import vscode
 
-    return vscode.set_up(root, disk)
+        written["editor"] = vscode.set_up(root, disk)
+    if args.agent:
+        from taskdir import agentfiles
+
+        written["agents"] = agentfiles.set_up(os.getcwd(), root, args.agent, disk)
+    return written
 
 
-def _report(env: Env, root: str, fresh: bool, editor: list[str] | None) -> None:
+def _report(env: Env, root: str, fresh: bool, written: dict[str, list[str]]) -> None:
     from shlex import quote
 
     if env.json:
-        env.out({"root": root, "created": fresh} | ({"editor": editor} if editor is not None else {}))
+        env.out({"root": root, "created": fresh} | written)
         return
     env.out(f"export TASKDIR={quote(root)}")
     env.say("a new root; start its daemon with `taskdir run`" if fresh else "it is a root already")
-    if editor is not None:
-        env.say(f"written: {', '.join(editor)}" if editor else "the editor's files have it all already")
+    for whose, files in written.items():
+        env.say(f"written: {', '.join(files)}" if files else f"the files for {whose} have it all already")
 
 
 def _make_parents(disk: Disk, path: str) -> None:

@@ -48,6 +48,7 @@ VERBS = {
     "man": "print the manual page",
     "doctor": "look for trouble in the surroundings",
     "conformance": "hold another agent or daemon against the protocol",
+    "hook": "answer a hook of a coding agent",
     "mcp": "serve the root to language models as MCP tools",
     "demo": "show a whole run with several agents",
 }
