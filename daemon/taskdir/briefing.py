@@ -7,11 +7,15 @@ others wrote is shown as data, cut short and without control characters (SPEC se
 from __future__ import annotations
 
 import os
+from collections import namedtuple
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
 
 from taskdir import gestures, names, roots
 from taskdir.places import Places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PAGE = 3_000
 """Bytes of a page, at the most: by three bytes a token, which is few, it has less than 1,000 tokens."""
@@ -26,7 +30,7 @@ Outside, use id as the idempotency key and attempt as the fencing token.
 Delegate: submit(message), wait(ids), read(id) for the output. Do not write into the root yourself; no secrets in it."""
 
 
-class Held(NamedTuple):
+class Held(namedtuple("Held", "path id attempt offer")):
     """An unfinished claim: its file, and what the offer in it says."""
 
     path: str

@@ -7,7 +7,11 @@ geminicli.com/docs/hooks/reference, cursor.com/docs/hooks. A new vendor is a new
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections import namedtuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 START, BEFORE, AFTER, STOP = "start", "before", "after", "stop"
 """A session starts; a tool is about to run; a tool has run; the agent wants to stop."""
@@ -16,7 +20,7 @@ EVENT, TEXT = "$event", "$text"
 """In an answer: the vendor's name of the event, and what we say."""
 
 
-class Dialect(NamedTuple):
+class Dialect(namedtuple("Dialect", "events answers session again settings hook grouped register servers reads head")):
     """One vendor's way of speaking, and where it reads its settings, from the project's directory."""
 
     events: dict[str, str]
@@ -39,7 +43,7 @@ class Dialect(NamedTuple):
     """The file with the MCP servers: JSON with ``mcpServers``, or TOML with ``mcp_servers``."""
     reads: tuple[str, str] | None
     """The file that the vendor reads in place of AGENTS.md, and the line by which it reads that, too."""
-    head: tuple[tuple[str, Any], ...] = ()
+    head: tuple[tuple[str, Any], ...]
     """What the file with the hooks has to say besides."""
 
 
@@ -68,6 +72,7 @@ DIALECTS = {
         register=tuple(_EVENTS),
         servers=".mcp.json",
         reads=("CLAUDE.md", "@AGENTS.md"),
+        head=(),
     ),
     "codex": Dialect(
         events=_EVENTS,
@@ -80,6 +85,7 @@ DIALECTS = {
         register=tuple(_EVENTS),
         servers=".codex/config.toml",
         reads=None,
+        head=(),
     ),
     "gemini": Dialect(
         events={"SessionStart": START, "BeforeTool": BEFORE, "AfterTool": AFTER, "AfterAgent": STOP},
@@ -97,6 +103,7 @@ DIALECTS = {
         register=("SessionStart", "BeforeTool", "AfterTool", "AfterAgent"),
         servers=".gemini/settings.json",
         reads=("GEMINI.md", "@./AGENTS.md"),
+        head=(),
     ),
     "cursor": Dialect(
         events={

@@ -7,12 +7,15 @@ since it runs at every use of a tool. ``dialects`` has how the vendors speak.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from taskdir import briefing, gestures, names
 from taskdir.dialects import AFTER, BEFORE, DIALECTS, START, STOP, Dialect, answer
 from taskdir.disk import Disk
 from taskdir.places import Places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SHOWN = 5
 """So many claims and queues are named."""

@@ -10,7 +10,10 @@ import os
 import re
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _DAEMONS = ("log.jsonl", "log", ".taskdir", "state")
 _VIEWS = ("ready", "done", "failed")

@@ -5,14 +5,18 @@ Vendors take 2 for "block", and any other failure for a warning; so whatever is 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 
 from taskdir import names
-from taskdir.cli.frame import Env
 from taskdir.errors import Missing, TaskdirError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from taskdir.cli.frame import Env
 
 HELP = """Answer a hook of a coding agent: its JSON on stdin, the answer on stdout. At a session's start it tells the
 agent who it is, what it holds and what waits; before a tool it denies writing into the log and others' places; after

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-VERBS = frozenset({"submit", "claim", "finish", "note"})
+VERBS = frozenset({"submit", "claim", "finish", "note", "hook"})
 
 
 class NotPlain(ValueError):
