@@ -21,6 +21,7 @@ import pytest
 from faults import ledger
 from runner.stage import Stage, clean, git, running, script, until
 from support.live import Root, taskdir
+from taskdir.runner import processes
 
 STOPS = 7 if not ledger.torture() else 1000
 OK = """echo '{"status": "ok", "output": {"n": 1}}' > "$TASKDIR_RESULT" """
@@ -265,3 +266,33 @@ def children(pid: int) -> list[int]:
 def taskdir_command(root: Path) -> list[str]:
     """Return how a runner is called on a root."""
     return [sys.executable, "-m", "taskdir", "--root", str(root), "work"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "killed"),
+    [({}, True), ({"boot": "another"}, False), ({"host": "another"}, True)],
+    ids=["kill -9", "a reboot", "another container of the same kernel"],
+)
+def test_whose_runner_is_dead_for_certain(stage: Stage, changes: dict[str, str], killed: bool) -> None:
+    """Notes of a runner that is gone, and a process that bears the mark: after a reboot it is somebody else's."""
+    runner: dict[str, Any] = {**processes.me(), "pid": 2**22 + 1, **changes}
+    space = stage.work / "far/a.1"
+    notes = stage.work / "far/a.1.run"
+    for path in (space, notes):
+        path.mkdir(parents=True)
+    (space / "work").touch()
+    facts = {"runner": runner, "token": "t0k3n", "stage": "running"}
+    (notes / "attempt.json").write_text(json.dumps(facts))
+    marked = subprocess.Popen(["sleep", sleeps(stage)], env={processes.MARK: "t0k3n"})
+    try:
+        (told,) = stage.run("--grace", "5", "--", "true")
+        assert (told["removed"], bool(told["killed"]), told["why"]) == (False, killed, "kept: uncommitted work")
+        assert (marked.poll() is not None) == killed
+    finally:
+        marked.kill()
+        marked.wait()
+    (space / "work").unlink()
+    (notes / "attempt.json").write_text(json.dumps(facts))
+    (told,) = stage.run("--", "true")
+    assert told["removed"]
+    assert not space.exists()

@@ -186,3 +186,36 @@ def test_a_refusal_by_the_daemon_is_told_back(tmp_path: Path) -> None:
         until(lambda: root.names("done"), "the record")
     assert "too-large" in (tmp_path / "prompt").read_text()
     assert [event["event"] for event in root.events("refused", "done", "errored")] == ["refused", "done"]
+
+
+def test_artifacts_are_those_of_the_try_that_was_taken(stage: Stage) -> None:
+    """The first try's are not handed in with the second's result; what an older root left under the name stays."""
+    (stage.root / "contracts/echo.json").write_text('{"verify": ["test", "-e", "good"]}')
+    (stage.work / "_artifacts/a.1").mkdir(parents=True)
+    stage.offer("a"), stage.offer("b")
+    command = script(
+        stage.base / "cmd",
+        f"""[ $TASKDIR_TRY = 1 ] && echo x > "$TASKDIR_ARTIFACTS/x" || rm -f "$TASKDIR_ARTIFACTS/x"
+        [ $TASKDIR_ID = a ] && echo y > "$TASKDIR_ARTIFACTS/y"; [ $TASKDIR_TRY = 2 ] && touch good; {OK}""",
+    )
+    assert [each[1:] for each in ended(stage.run("--", command))] == [("done", None, 2), ("done", None, 2)]
+    found = stage.results()
+    assert found["b"] == {"n": 1}
+    assert [file["path"] for file in found["a"]["artifacts"]["files"]] == ["y"]
+    assert found["a"]["artifacts"]["dir"] == str(stage.work / "_artifacts/a.1-2")
+    assert list((stage.work / "_artifacts/a.1").iterdir()) == []
+
+
+def test_what_an_earlier_runner_held_is_given_back_or_failed(stage: Stage) -> None:
+    """Unfinished work gets a new attempt and a new workspace; a result that was refused is an error."""
+    given, refused = stage.offer("a"), stage.offer("b")
+    home = stage.root / "claimed/me"
+    home.mkdir()
+    for offer in (given, refused):
+        offer.rename(home / offer.name)
+    (home / f"{refused.stem}.refused.json").write_text('{"code": "output-contract"}')
+    told = stage.run("--", "false")
+    assert [(each["event"], each["id"]) for each in told] == [("given-back", "a"), ("given-back", "b")]
+    assert not (home / given.name).exists()
+    assert stage.results()["b"]["code"] == "refused"
+    assert stage.retries() == {"b": True}

@@ -85,6 +85,7 @@ class Attempt:
             for path in (self._paths.result, self._paths.last):
                 self._disk.unlink(path)  # a try is judged by what it wrote itself
             speaks = bool(profile.reads)
+            self._evidence = {}
             text = prompt.write(space, self._claim, self._contract, trouble, self._disk, speaks=speaks)
             argv, printed = self._argv(words, profile, text), self._paths.printed(self._tries)
             ended = self._command(space, argv, printed, profile)
@@ -122,12 +123,14 @@ class Attempt:
                 self._evidence = {"branch": space.tree.branch, "commit": git.head(space.tree)}
             if (fault := self._verify(space, profile)) is not None:
                 return fault
-            if files := collect.artifacts(self._paths):
-                self._evidence |= {"dir": self._paths.artifacts, "files": files}
         except git.Failed as error:
             return Finding(None, "again", "no-commit", f"the work cannot be committed: {error}")
+        try:
+            files = collect.artifacts(self._paths)
         except TaskdirError as error:
             return Finding(None, "again", error.code, error.message)
+        if files:
+            self._evidence |= {"dir": collect.free(self._paths.artifacts), "files": files}
         return finding
 
     def _verify(self, space: workspace.Workspace, profile: Profile) -> Finding | None:
@@ -149,12 +152,18 @@ class Attempt:
         return Finding(None, "again", "verify-failed", told)
 
     def _handed_in(self, finding: Finding) -> Finding:
-        """Hand in; a refusal is told back like any other fault."""
+        """Hand in, artifacts first, so that they are there once the result is; a refusal is told back."""
         document = finding.document or {}
-        moved = "files" in self._evidence
-        if moved:
-            self._disk.mkdir(os.path.dirname(self._paths.artifacts))
-            self._disk.rename(self._paths.offered, self._paths.artifacts)
+        place = self._evidence.get("dir")
+        if place is not None:
+            self._disk.mkdir(os.path.dirname(place))
+            self._disk.rename(self._paths.offered, place)
+        judged = self._judged_by_daemon(document)
+        if judged.document is None and place is not None:
+            self._disk.rename(place, self._paths.offered)
+        return judged
+
+    def _judged_by_daemon(self, document: dict[str, Any]) -> Finding:
         try:
             if document["status"] == "ok":
                 self._claim.note({"runner": self._options.agent, "tries": self._tries, **self._evidence})
@@ -168,8 +177,6 @@ class Attempt:
         except Invalid as error:
             if self._claim.over:
                 return Finding(None, "lost", error.code, error.message)
-            if moved:
-                self._disk.rename(self._paths.artifacts, self._paths.offered)
             return Finding(None, "again", error.code, f"refused: {error.message} [{error.code}] {error.expected or ''}")
         return Finding(document, "done")
 

@@ -84,6 +84,15 @@ def artifacts(paths: Paths) -> list[dict[str, Any]]:
     return found
 
 
+def free(path: str) -> str:
+    """Return a path, with a number behind it if another life of the root left something there."""
+    found, number = path, 1
+    while os.path.lexists(found):
+        number += 1
+        found = f"{path}-{number}"
+    return found
+
+
 def tail(printed: tuple[str, str]) -> str:
     """Return the end of what a command printed, stderr if there is any."""
     for path in reversed(printed):
