@@ -124,7 +124,8 @@ async def _answer(tools: Toolbox, name: str, arguments: dict[str, Any]) -> Answe
     while not (found := await to_thread.run_sync(look))[0]:
         await anyio.sleep(pause)
         pause = min(pause * 1.2, longest)
-    return found[1]
+    answer: Answer = found[1]
+    return answer
 
 
 def _app(tools: Toolbox, port: int, token: str) -> ASGIApp:
