@@ -16,9 +16,9 @@ _NOTES = frozenset({"title", "description", "default", "examples", "format", "$c
 _COUNTS = frozenset({"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"})
 _LIMITS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
-_ONE = frozenset({"items", "additionalProperties", "not", "if", "then", "else"})
-_LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_MAPS = frozenset({"properties", "patternProperties", "$defs"})
+ONE = frozenset({"items", "additionalProperties", "not", "if", "then", "else"})
+LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+MAPS = frozenset({"properties", "patternProperties", "$defs"})
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
 _UNIQUE_LIMIT = 1000
 _MOST_PLACES = 1000
@@ -59,15 +59,15 @@ def _object(schema: dict[str, Any], whole: Any, at: str) -> Iterator[Invalid]:
 
 
 def _keyword(keyword: str, value: Any, whole: Any, at: str) -> Iterator[Invalid]:
-    if keyword in _ONE:
+    if keyword in ONE:
         yield from _problems(value, whole, at)
-    elif keyword in _LISTS:
+    elif keyword in LISTS:
         if not isinstance(value, list) or not value:
             yield _wrong(at, "a list of schemas")
         else:
             for number, item in enumerate(value):
                 yield from _problems(item, whole, f"{at}/{number}")
-    elif keyword in _MAPS:
+    elif keyword in MAPS:
         yield from _map(keyword, value, whole, at)
     elif keyword == "$ref":
         yield from _ref(value, whole, at)
@@ -116,9 +116,9 @@ def _target(ref: str, whole: Any) -> Any:
     place, in_map = whole, False
     for part in ref.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(place, dict) or not (in_map or name in _ONE or name in _MAPS):
+        if not isinstance(place, dict) or not (in_map or name in ONE or name in MAPS):
             return None
-        place, in_map = place.get(name), not in_map and name in _MAPS
+        place, in_map = place.get(name), not in_map and name in MAPS
     return None if in_map else place
 
 

@@ -16,21 +16,11 @@ from typing import Any, NamedTuple, Protocol
 from taskdir import excerpt, patterns, rules, strictjson
 from taskdir.errors import Invalid
 from taskdir.excerpt import Place
+from taskdir.lint import LISTS, MAPS, ONE
 
 _CODES = {"type": "wrong-type", "required": "missing-field", "additionalProperties": "unknown-field"} | dict.fromkeys(
-    (
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-        "minLength",
-        "maxLength",
-        "minItems",
-        "maxItems",
-        "minProperties",
-        "maxProperties",
-    ),
+    "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength minItems maxItems minProperties"
+    " maxProperties".split(),
     "out-of-range",
 )
 _ORDER = {"wrong-type": 0, "unknown-field": 1, "missing-field": 2, "out-of-range": 3, "bad-value": 4}
@@ -42,6 +32,10 @@ class Failure(NamedTuple):
     place: tuple[str | int, ...]
     keyword: str
     schema: dict[str, Any]
+
+    @property
+    def code(self) -> str:
+        return _CODES.get(self.keyword, "bad-value")
 
 
 class Engine(Protocol):
@@ -60,7 +54,7 @@ class Checker:
 
     def check(self, value: Any, pointer: str = "") -> Invalid | None:
         """Return what is wrong with ``value``, worst first, or None; ``pointer`` is where the value stands."""
-        found = [(_ORDER[_code(failure)], _pointer(failure), failure) for failure in self._engine.failures(value)]
+        found = [(_ORDER[failure.code], _pointer(failure), failure) for failure in self._engine.failures(value)]
         if not found:
             return None
         worst = min(each[:2] for each in found)
@@ -197,19 +191,25 @@ def _with_dialect(schema: Any) -> Any:
     return dialect | schema if isinstance(schema, dict) else schema
 
 
-def _rewrite(schema: Any, translate: Callable[[str], str], in_map: bool = False) -> Any:
-    """Give every pattern the one meaning that SPEC section 6.3 gives it, in an engine's own words; in place."""
-    if isinstance(schema, list):
-        for item in schema:
-            _rewrite(item, translate)
-    elif isinstance(schema, dict):
+def _rewrite(schema: Any, translate: Callable[[str], str]) -> Any:
+    """Write a schema in an engine's own words; in place, where it is no boolean.
+
+    Every pattern gets the one meaning that SPEC section 6.3 gives it; ``false`` becomes ``{"not": {}}``, since engines
+    differ in where they say that it failed.
+    """
+    if schema is False:
+        return {"not": {}}
+    if isinstance(schema, dict):
         for keyword, value in list(schema.items()):
-            if not in_map and keyword == "pattern" and isinstance(value, str):
+            if keyword == "pattern" and isinstance(value, str):
                 schema[keyword] = translate(value)
-            elif not in_map and keyword == "patternProperties" and isinstance(value, dict):
-                schema[keyword] = {translate(name): _rewrite(item, translate) for name, item in value.items()}
-            elif in_map or keyword not in ("const", "enum", "default", "examples"):
-                _rewrite(value, translate, in_map=not in_map and keyword in ("properties", "$defs"))
+            elif keyword in MAPS and isinstance(value, dict):
+                of_names = translate if keyword == "patternProperties" else str
+                schema[keyword] = {of_names(name): _rewrite(item, translate) for name, item in value.items()}
+            elif keyword in LISTS and isinstance(value, list):
+                schema[keyword] = [_rewrite(item, translate) for item in value]
+            elif keyword in ONE and not (keyword == "additionalProperties" and value is False):
+                schema[keyword] = _rewrite(value, translate)
     return schema
 
 
@@ -220,16 +220,12 @@ def _resolve(schema: Any, ref: str) -> Any:
     return place
 
 
-def _code(failure: Failure) -> str:
-    return _CODES.get(failure.keyword, "bad-value")
-
-
 def _pointer(failure: Failure) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in failure.place)
 
 
 def _verdict(failure: Failure, value: Any, pointer: str) -> Invalid:
-    code, at = _code(failure), pointer + _pointer(failure)
+    code, at = failure.code, pointer + _pointer(failure)
     if code == "unknown-field":
         return _unknown(failure, value, at)
     wanted = failure.schema.get(failure.keyword)
@@ -239,7 +235,8 @@ def _verdict(failure: Failure, value: Any, pointer: str) -> Invalid:
         return Invalid(code, f"{_where(at)} lacks {missing[0]!a}", pointer=at, expected=f"the member {missing[0]!a}")
     if failure.keyword == "pattern":
         wanted = str(wanted).replace(r"\Z", "$").replace(r"(?!\n)", "")
-    expected = f"{failure.keyword} {str(wanted)[:200]}" if wanted is not None else failure.schema.get("description")
+    told = wanted not in (None, {})
+    expected = f"{failure.keyword} {str(wanted)[:200]}" if told else failure.schema.get("description")
     said = _SAID.get(failure.keyword, "is not a value that is allowed here")
     return Invalid(code, f"{_where(at)} {said}", pointer=at, expected=_ascii(expected), hint=rules.hint(code))
 
