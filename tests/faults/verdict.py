@@ -82,7 +82,7 @@ def judge(root: str, before: Before) -> None:
     if before.seq and last != before.hash:
         raise Wrong(f"the fact with seq {before.seq} is gone from the log")
     events = [json.loads(line) for line in lines]
-    _judge_ends(events)
+    judge_ends(events)
     kept = {digest for digest, _ in _bytes_of_others(root)} | {event.get("sha256") for event in events}
     lost = [path for digest, path in before.handed_in.items() if digest not in kept]
     if NO_BYTES in kept:  # a result too large or no file: refused without its bytes
@@ -91,7 +91,8 @@ def judge(root: str, before: Before) -> None:
         raise Wrong(f"bytes that were handed in are neither in the log nor anywhere else: {lost}")
 
 
-def _judge_ends(events: list[dict[str, Any]]) -> None:
+def judge_ends(events: list[dict[str, Any]]) -> None:
+    """Look for a task that ended well twice. Raises Wrong."""
     done: set[str] = set()
     for event in events:
         if event["event"] == "done":
