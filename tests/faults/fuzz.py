@@ -99,7 +99,7 @@ def read_jsonc(text: str) -> object:
     return "object" if key else "array"
 
 
-def nowhere(error: jsonc.Malformed) -> None:
+def nowhere(error: jsonc.Malformed) -> object:
     raise AssertionError(f"an offset outside the text: {error.offset}")
 
 
@@ -172,6 +172,13 @@ PROBES: list[Any] = [
 ]  # fmt: skip
 
 
+def _engine_or_fault(schema: Any, engine: str) -> Checker | str:
+    try:
+        return Checker(schema, engine)
+    except Invalid as fault:
+        return fault.code
+
+
 def judge_contract(document: Any) -> object:
     """A contract: told what is wrong, or both engines take it, and give one verdict of any value."""
     fault = contracts.check_document(document)
@@ -181,9 +188,12 @@ def judge_contract(document: Any) -> object:
         return fault.code, (fault.pointer or "").rpartition("/")[2][:12]
     for side in ("input", "output"):
         if side in document:
-            pair = Checker(document[side], "rs"), Checker(document[side], "py")
-            for probe in PROBES:
-                agree(pair, probe)
+            pair = [_engine_or_fault(document[side], engine) for engine in ("rs", "py")]
+            if isinstance(pair[0], Checker) and isinstance(pair[1], Checker):
+                for probe in PROBES:
+                    agree((pair[0], pair[1]), probe)
+            else:
+                assert pair == ["schema-invalid", "schema-invalid"], "a remark of the wrong type, to one alone"
     return "contract", len(document)
 
 
