@@ -18,8 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from faults import plants
-from faults.power import cuts
+from faults.power import cuts, plants
 
 _INSIDE = "TASKDIR_POWER_INSIDE"
 
