@@ -33,6 +33,45 @@ anything, and no process does more than its share. With a daemon each task chang
 does all that is decided, checked, chained and indexed; on two cores, submitter and agents take theirs from it.
 `python bench/drive.py --on DIR` tells the daemon's CPU time a task, and `--tool cprofile` or `strace` where it goes.
 """
+ONE_PROCESS = (
+    "One process decides, checks, chains, indexes and publishes, so one core bounds it, and submitter and agents want"
+    " the same cores. A good part of its time are system calls (`bench/drive.py` tells how much): a task is several"
+    " files that come and go, each by a name of the protocol. The peer does none of this for a task: it checks no"
+    " contract, chains no log, and leaves no record for people."
+)
+AT_REST = (
+    "Nothing is waited for on purpose: inotify wakes the daemon, and one pass offers the task. That takes one fdatasync"
+    " of the log, for which ext4 commits its journal, and the kernel has to wake two processes; both grow with whatever"
+    " else the machine does. Records are synced after a pass has offered what there is, never before."
+)
+REPLAY = (
+    "A line is read strictly (duplicate keys, depth, numbers), hashed and compared, its event is folded, and rows of up"
+    " to five tables are written, in one thread. Reading, folding and SQLite take about as much each; SQLite's settings"
+    " (its cache, larger logs, indexes made afterwards) change little, since it is the rows themselves that cost."
+    " An `accepted` costs the most, so a log of tasks that wait is the slowest."
+)
+LIMITS = {
+    "ratio beanstalkd -f0": ONE_PROCESS,
+    "ratio Redis Streams always": ONE_PROCESS,
+    "ratio PostgreSQL SKIP LOCKED": ONE_PROCESS + " PostgreSQL has a process for each client, and so every core.",
+    "ratio RQ always": ONE_PROCESS,
+    "ratio the floor": "See above: one process, through which each task goes four times.",
+    "latency rest p50 ms": AT_REST,
+    "latency rest p99 ms": AT_REST,
+    "ratio waiting": "A pass does the same however many wait, but SQLite's trees are deeper, their pages further away.",
+    "waiting replay per s": REPLAY,
+    "history replay per s": REPLAY,
+    "ratio claim start": "Most of it is the interpreter, `re`, which the script that pip makes imports, and `json`.",
+    "ratio agents": (
+        "Agents take offers in one order, as the protocol wants, so they meet at the same names, and most renames come"
+        " too late; whoever finds nothing looks again soon, which takes the cores from the daemon."
+    ),
+}
+"""Where the time goes, by figure; shown for the goals that a run misses."""
+CROWD = """\
+A window shows 64 offers of a queue. More agents than that find nothing most of the time, and each look costs the cores
+that the daemon needs, too: fewer agents, or longer pauses between two looks, do more.
+"""
 BEGIN, END = "<!-- figures: python -m bench page -->\n", "\n<!-- end of figures -->"
 
 
@@ -72,6 +111,7 @@ def markdown(told: dict[str, Any], soak: dict[str, Any] | None) -> str:
         "## Goals\n",
         _table(table.goal_rows(told)),
         FLOOR,
+        *_limits(told),
         "![Tasks a second, end to end](performance-peers.svg)\n",
     ]
     if told["machine"]["load"] > QUIET:
@@ -81,10 +121,20 @@ def markdown(told: dict[str, Any], soak: dict[str, Any] | None) -> str:
         if title.startswith("(e)"):
             parts.append("![Rate over tasks waiting](performance-waiting.svg)\n")
         if title.startswith("(i)"):
-            parts.append("![Rate over agents](performance-agents.svg)\n")
+            parts.append(CROWD + "\n![Rate over agents](performance-agents.svg)\n")
     parts += [f"Not measured: {what}: {why}\n" for what, why in told["skipped"].items()]
     parts.append(_soak(soak))
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _limits(told: dict[str, Any]) -> list[str]:
+    """Say of each missed goal where the time goes; goals with the same cause share a line."""
+    causes: dict[str, list[str]] = {}
+    for each in told["goals"]:
+        if each["verdict"] == "missed" and each["figure"] in LIMITS:
+            causes.setdefault(LIMITS[each["figure"]], []).append(each["what"].removeprefix("… "))
+    lines = [f"- **{'; '.join(goals)}**: {cause}" for cause, goals in causes.items()]
+    return ["Where the time goes in what was missed:\n", *lines, ""] if lines else []
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -1,6 +1,6 @@
 """make bench: every part in one run, one table, one JSON file.
 
-    make bench                    everything, under 45 minutes      make bench QUICK=1     a small run, a few minutes
+    make bench                    everything, about 25 minutes      make bench QUICK=1     a small run, a few minutes
     make bench ARGS="--parts a,c --fs here --out FILE"              make bench ARGS=--publish   renews docs/, too
 
 As root it measures on an ext4 with a journal, mounted from an image for the run and unmounted at the end.
@@ -107,7 +107,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--under", default=tempfile.gettempdir(), help="where the image lies, or what is measured")
     parser.add_argument("--parts", default="a,b,c,d,e,f,g,h,i,j", help="letters, with commas")
     parser.add_argument("--rounds", type=int, help="repetitions of everything that is repeated (default: 5, quick: 2)")
-    parser.add_argument("--tasks", type=int, help="tasks a lap, end to end (default: 10,000, quick: 2,000)")
+    parser.add_argument("--tasks", type=int, help="tasks a lap, end to end (default: 6,000, quick: 2,000)")
     parser.add_argument("--out", type=Path, default=RESULTS / "latest.json")
     parser.add_argument("--publish", action="store_true", help="write docs/performance.json, .md, plots, README")
     args = parser.parse_args(argv)

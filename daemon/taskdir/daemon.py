@@ -112,7 +112,7 @@ class Daemon:
         self._doors = Doors(self.places, self._disk, self.index)
         self._observer = Observer(self.places, self.index, catalog, self._window.published, self._entries.published)
         self._records = Records(self.places, self._disk, self.index)
-        self._view = View(self.places, self._disk, self.index, self._observer.papers, self._records.due)
+        self._view = View(self.places, self._disk, self.index, self._observer.papers, self._records.is_due)
         self._mends = Mends(self.places, self._disk, self.index, self._window)
         self._use_settings()
         self._knows = True
@@ -147,9 +147,9 @@ class Daemon:
             return self._publish(seen, events, now) or bool(events) or seen.more
 
     def _publish(self, seen: Seen, events: list[Event], now: Now) -> bool:
-        """Make the directories follow, in the order of SPEC section 7; says whether ready/ changed."""
+        """Make the directories follow, in the order of SPEC section 7; says whether ready/ changed or more is to do."""
         self._records.note(events)
-        self._records.publish(now.seconds)
+        more = self._records.publish()
         self._entries.note(events)
         self._entries.publish(seen)
         self._view.publish(seen)
@@ -157,7 +157,9 @@ class Daemon:
         self._doors.publish(seen)
         self._mends.publish(seen)
         woken = self.index.wake(now.seconds)
-        return self._window.reconcile(seen, self.settings) or woken
+        changed = self._window.reconcile(seen, self.settings)
+        self._records.sync_now_and_then(now.seconds)  # last: nobody waits for it
+        return changed or woken or more
 
     def _make_places(self) -> None:
         """Make the directories that are missing, be it that somebody deleted one of them while we run."""

@@ -265,13 +265,10 @@ class Disk:
         finally:
             os.close(fd)
 
-    def sync_all(self) -> bool:
-        """Wait until all that was written is on its device; False, and nothing done, where sync does not wait."""
-        if not self._system.waits_for_sync:
-            return False
-        self._hook("sync", "")
-        os.sync()
-        return True
+    def sync_file_system(self, path: str) -> bool:
+        """Wait until all that was written to a directory's file system is on the device; False where one cannot."""
+        self._hook("sync", path)
+        return self._system.sync_file_system(path)
 
     def sync_dir(self, path: str) -> None:
         """Make the names in a directory durable."""

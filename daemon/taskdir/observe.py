@@ -56,7 +56,6 @@ class Observer:
     def look(self, now: Now, settings: Settings) -> Seen:
         """Return what is there now."""
         seen = Seen(first=self._first)
-        self._first = False
         self._look_at_contracts(settings)
         self._busy = self._busy and now.seconds - self._offers_looked < settings.scan_seconds
         self._look_at_ready(seen)
@@ -64,6 +63,7 @@ class Observer:
             self._offers_looked = now.seconds
         self._look_at_state(seen, now, settings)
         self._holdings.look(seen, list(self._index.live.values()), now.seconds, settings.scan_seconds)
+        self._first = seen.first and seen.blind
         self._read_taken(seen, now, settings)
         self._read_results(seen, now, settings)
         self._read_messages(seen, now, settings)
@@ -203,6 +203,7 @@ class Observer:
             )  # fmt: skip
             if paper is None:
                 holding.writing = self.papers.is_unfinished(path)
+                self._first = self._first or (seen.first and os.path.lexists(path))
             else:
                 seen.results.append(paper)
 

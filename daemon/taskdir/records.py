@@ -19,9 +19,11 @@ from taskdir.places import Places
 log = logging.getLogger("taskdir")
 
 SYNC_SINGLY = 64
-"""Files: beyond that, one sync of everything is faster than one for each."""
-SYNC_EVERY, SYNC_SECONDS = 4096, 5.0
+"""Files: beyond that, one sync of their file system is faster than one for each."""
+SYNC_EVERY, SYNC_SECONDS = 1024, 1.0
 """Records, and seconds: what is published after the last sync point is published again after a crash."""
+AT_ONCE = 512
+"""Old records that a pass looks after: a million of them may be missing, and new work waits for none."""
 
 
 class Records:
@@ -29,9 +31,9 @@ class Records:
 
     def __init__(self, places: Places, disk: Disk, index: Index) -> None:
         self._places, self._disk, self._index = places, disk, index
-        self._synced = int(index.meta("records_synced") or 0)
-        self.due: set[str] = {task.id for task in index.tasks("final > ? ORDER BY final", (self._synced,))}
-        self._again = set(self.due)
+        # Of what ended after the first seq and up to the second, the life before may have left no record.
+        self._old, self._old_end = int(index.meta("records_synced") or 0), index.mark.seq
+        self._due: set[str] = set()
         self._redriven = {row[0] for row in index.rows("SELECT id FROM redrives")}
         self._unsynced: list[str] = []
         self._synced_at = float("-inf")
@@ -40,12 +42,22 @@ class Records:
         """Take over what a batch ended or brought back."""
         for event in events:
             if event["event"] in ("done", "failed", "canceled"):
-                self.due.add(str(event["id"]))
+                self._due.add(str(event["id"]))
             elif event["event"] == "redriven":
                 self._redriven.add(str(event["id"]))
 
-    def publish(self, now: float) -> None:
-        """Write every record that is due; one that fails is tried again next time. ``now``: the daemon's seconds."""
+    def is_due(self, id: str) -> bool:
+        """Say whether a task has ended and its record is not published yet."""
+        if id in self._due or self._old >= self._old_end:
+            return id in self._due
+        task = self._index.task(id)
+        return task is not None and task.final is not None and self._old < task.final <= self._old_end
+
+    def publish(self) -> bool:
+        """Write every new record that is due, and some old ones; one that fails is tried again next time.
+
+        Says whether the next pass should come at once, for more old ones.
+        """
         for id in sorted(self._redriven):
             task = self._index.task(id)
             try:
@@ -55,28 +67,42 @@ class Records:
                 log.warning("the old record of %s cannot be removed yet: %s", id, error)
                 continue
             self._redriven.discard(id)
-        for id in sorted(self.due):
+        for id in sorted(self._due):
             task = self._index.task(id)
-            try:
-                if task is not None and task.final is not None:
-                    self._write(task)
-            except OSError as error:
-                log.warning("the record of %s cannot be published yet: %s", id, error)
-                continue
-            self.due.discard(id)
+            if task is None or task.final is None or self._write(task):
+                self._due.discard(id)
+        return self._old < self._old_end and self._publish_old()
+
+    def _publish_old(self) -> bool:
+        """Write the next old records that are not there; says whether all went well and there are more."""
+        query = "final > ? AND final <= ? ORDER BY final LIMIT ?"
+        tasks = self._index.tasks(query, (self._old, self._old_end, AT_ONCE))
+        failed = {task.id for task in tasks if not self._write(task, old=True)}
+        self._due |= failed
+        self._old = tasks[-1].final or self._old if len(tasks) == AT_ONCE else self._old_end
+        return self._old < self._old_end and not failed
+
+    def _write(self, task: Task, *, old: bool = False) -> bool:
+        """Write a record, an ``old`` one if it is not there; False when that cannot be done yet."""
+        try:
+            path, data = record_path(self._places, task), record_bytes(self._index, task)
+            if not old or not holds(path, data):
+                self._disk.publish(path, data, aside=f"{self._places.staging}/{task.id}.record")
+        except OSError as error:
+            log.warning("the record of %s cannot be published yet: %s", task.id, error)
+            return False
+        self._unsynced.append(path)
+        return True
+
+    def sync_now_and_then(self, now: float) -> None:
+        """Sync before too many are published after the last sync point. ``now``: the daemon's seconds."""
         if len(self._unsynced) >= SYNC_EVERY or (self._unsynced and now - self._synced_at >= SYNC_SECONDS):
             self.sync()
             self._synced_at = now
 
-    def _write(self, task: Task) -> None:
-        path, data = record_path(self._places, task), record_bytes(self._index, task)
-        if task.id not in self._again or not holds(path, data):  # a life before may have written it
-            self._disk.publish(path, data, aside=f"{self._places.staging}/{task.id}.record")
-        self._unsynced.append(path)
-
     def sync(self) -> None:
         """Put the published records on the device and remember how far that is. Raises SyncFailed."""
-        if self.due or not self._unsynced:
+        if self._due or not self._unsynced:
             return
         try:
             self._sync()
@@ -87,14 +113,16 @@ class Records:
             log.warning("the records cannot be synced yet: %s", error)
             return
         self._unsynced.clear()
-        self._index.set_meta("records_synced", str(self._index.mark.seq))
+        done = self._index.mark.seq if self._old >= self._old_end else self._old
+        self._index.set_meta("records_synced", str(done))
 
     def _sync(self) -> None:
-        if len(self._unsynced) <= SYNC_SINGLY or not self._disk.sync_all():
+        homes = (self._places.done, self._places.failed)
+        if len(self._unsynced) <= SYNC_SINGLY or not all(map(self._disk.sync_file_system, homes)):
             for path in self._unsynced:
                 self._disk.sync_file(path)
-        for directory in (self._places.done, self._places.failed):
-            self._disk.sync_dir(directory)
+        for home in homes:
+            self._disk.sync_dir(home)
 
 
 def record_path(places: Places, task: Task) -> str:

@@ -72,9 +72,9 @@ class Seen:
     concluded. ``leftovers`` are notes and refusals beside which neither task nor result lies. ``ready`` maps queue →
     name → signature; ``strange`` are the (queue, name) in it that this daemon did not publish, ``changed`` the names of
     offers that are not as they were published. ``edited`` are the names in state/ that are not as the daemon wrote
-    them, ``missing`` those that were removed there or show an older version. ``first``: the first pass since the
-    daemon started. ``more``: papers were left for the next pass. ``blind``: some directory in claimed/ could not be
-    listed.
+    them, ``missing`` those that were removed there or show an older version. ``first``: the first pass since the daemon
+    started, and each after it till all results that lay there were read. ``more``: papers were left for the next pass.
+    ``blind``: some directory in claimed/ could not be listed.
     """
 
     messages: list[Paper] = field(default_factory=list)

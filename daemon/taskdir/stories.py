@@ -119,6 +119,8 @@ class Stories:
             value: dict[str, Any] = json.loads(row[0]) if row else {}
             if not row or len(row[0]) > _SMALL:
                 return value
+            if len(self._near) > 2 * _KEPT:
+                self._near.clear()
             self._near[seq] = value
         return self._near[seq]
 

@@ -77,13 +77,22 @@ def loads(data: bytes, depth: int = MAX_DEPTH) -> Any:
         raise Invalid("json-encoding", "the file starts with a byte order mark", hint="save it as UTF-8 without BOM")
     _check_depth(data, depth)
     try:
-        value = _DECODER.decode(text)
+        value = _decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise Invalid("json-syntax", f"not complete, well-formed JSON: {error.msg} at {where}") from None
     if "\\u" in text and _has_surrogate(value):
         raise Invalid("json-surrogate", "a string holds half of a surrogate pair", hint="write whole characters")
     return value
+
+
+def _decode(text: str) -> Any:
+    """Decode by the scanner itself, which spares looking for white space; what is not one value is told by the rest."""
+    try:
+        value, end = _DECODER.scan_once(text, 0)
+    except StopIteration:
+        return _DECODER.decode(text)
+    return _DECODER.decode(text) if text[end:].strip(" \t\n\r") else value
 
 
 def _check_depth(data: bytes, most: int) -> None:
@@ -148,4 +157,6 @@ def _has_surrogate(value: Any) -> bool:
     return False
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+_DECODER: Any = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)

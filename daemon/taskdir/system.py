@@ -29,8 +29,6 @@ class Posix:
     """To open any file: no child inherits it, and no newline is translated."""
     read_flags = os.O_RDONLY | own_flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     """To read what others wrote: follow no link, wait on no FIFO."""
-    waits_for_sync = False
-    """``os.sync`` returns when all is on the devices, not when it was asked for."""
 
     def __init__(self, libc: Any = None) -> None:
         """``libc``: the C library, or what stands in for it; loaded when it is needed."""
@@ -55,6 +53,10 @@ class Posix:
             self.fsync(fd)
         finally:
             os.close(fd)
+
+    def sync_file_system(self, path: str) -> bool:
+        """Wait until all that was written to the file system of a directory is on the device; False: cannot."""
+        return False
 
     def open_root(self, root: str, *, make: bool = False) -> int:
         """Open what the daemon of a root locks: the directory itself. ``make``: as that daemon."""
@@ -97,8 +99,6 @@ class Linux(Posix):
     """The system on which all of this was run."""
 
     name = "linux"
-    waits_for_sync = True
-
     def rename_new(self, source: str, target: str) -> bool | None:
         """renameat2(2) with RENAME_NOREPLACE: since Linux 3.15, glibc 2.28, and not on every file system."""
         return _verdict(self._library(), "renameat2", source, target, _AT_FDCWD, _RENAME_NOREPLACE)
@@ -106,6 +106,21 @@ class Linux(Posix):
     def datasync(self, fd: int) -> None:
         """fdatasync(2)."""
         os.fdatasync(fd)
+
+    def sync_file_system(self, path: str) -> bool:
+        """syncfs(2): no other file system is waited for, and since Linux 5.8 it tells what could not be written."""
+        import ctypes
+
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if self._library().syncfs(fd) == 0:
+                return True
+            number = ctypes.get_errno()
+        finally:
+            os.close(fd)
+        if number in _UNSUPPORTED:
+            return False
+        raise OSError(number, os.strerror(number), path)
 
     def adopt_orphans(self) -> bool:
         """prctl(2) with PR_SET_CHILD_SUBREAPER: since Linux 3.4."""

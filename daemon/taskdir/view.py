@@ -31,9 +31,9 @@ _EXPELLED = frozenset({"ready-stranger", "claim-unknown", "state-stranger", "sta
 class View:
     """The writer of rejected/, of refused.json files, and the taker of inputs; ``publish`` is its one verb."""
 
-    def __init__(self, places: Places, disk: Disk, index: Index, papers: Papers, due: set[str]) -> None:
-        """``due`` are the tasks whose record is not published yet: their claims stay as they are until it is."""
-        self._places, self._disk, self._index, self._papers, self._due = places, disk, index, papers, due
+    def __init__(self, places: Places, disk: Disk, index: Index, papers: Papers, is_due: Callable[[str], bool]) -> None:
+        """``is_due`` tells of a task whose record is not published yet: its claims stay as they are until it is."""
+        self._places, self._disk, self._index, self._papers, self._is_due = places, disk, index, papers, is_due
         self._unanswered: dict[str, tuple[Callable[..., None], Paper]] = {}
         self._numbers = itertools.count(int.from_bytes(os.urandom(5), "big"))
 
@@ -72,7 +72,7 @@ class View:
     def _clear(self, slot: Slot, holding: Holding) -> None:
         """Take a claim's files away once the claim is over: the task file first, its result by ``_answer_result``."""
         task = self._index.task(holding.stem.id)
-        if holding.stem.id in self._due or (task is not None and task.state == "claimed" and _holder(task) == slot):
+        if self._is_due(holding.stem.id) or (task is not None and task.state == "claimed" and _holder(task) == slot):
             return
         if task is None or (task.state == "queued" and task.stem == slot.stem):  # forged: it was never offered
             self._expel(f"claimed/{slot.agent}", slot.stem + names.TASK)
@@ -92,7 +92,7 @@ class View:
         slot = paper.slot
         stem = names.parse_stem(slot.stem) if slot else None
         task = self._index.task(stem.id) if stem else None
-        if slot is None or stem is None or stem.id in self._due:
+        if slot is None or stem is None or self._is_due(stem.id):
             return
         if task is None:
             self._move_to_rejected(paper, paper.name, 0)

@@ -79,9 +79,12 @@ class Mishap:
 
     @property
     def spoilt(self) -> bool:
-        """Whether somebody's file could not be read: it may have been refused, as a bad one is."""
-        assert self._fault is not None
-        return self.failed is not None and self.failed.caller == "read_shaped" and self._fault[1] == errno.EIO
+        """Whether something may rightly have come of it: a file of somebody's that the disk did not give may have been
+        refused, as a bad one is; an index made anew publishes all records again (SPEC 10.4)."""
+        if self.failed is None or self._fault is None:
+            return False
+        unread = self.failed.caller == "read_shaped" and self._fault[1] == errno.EIO
+        return unread or self._fault[1] in (-sqlite3.SQLITE_CORRUPT, -sqlite3.SQLITE_IOERR_READ)
 
     def __call__(self, call: Call) -> Any:
         number = len(self.calls)

@@ -324,3 +324,27 @@ def test_a_log_without_sync_order_is_noticed(base: Path, monkeypatch: pytest.Mon
     world = play(base, good_life, None)
     with pytest.raises(AssertionError):
         check_log(world)
+
+
+def test_a_refused_result_that_has_to_settle_again_counts_once(base: Path) -> None:
+    """Killed between the refusal's record and its view; the next daemon waits for the same half-written bytes anew."""
+    world = World(base / "settle", Countdown())
+    world.write("taskdir.json", {"protocol": 1, "settle_seconds": 2})
+    world.write("inbox/a.json", {"type": "count"})
+    world.passes()
+    world.claim("alice")
+    world.passes()
+    world.result("alice", "{")
+    world.passes()
+    world.clock.seconds += 3
+    daemon = world.start()
+    daemon._view.publish = Countdown(1)  # type: ignore[method-assign,assignment]
+    with pytest.raises((Killed, TypeError)):
+        daemon.one_pass()
+    assert [event["event"] for event in world.events()][-1] == "refused"
+    world.bury()
+    for _ in range(3):
+        world.passes()
+        world.clock.seconds += 3
+    assert [event["event"] for event in world.events()].count("refused") == 1
+    assert world.held("alice").with_name(world.held("alice").name.replace(".json", ".refused.json")).exists()

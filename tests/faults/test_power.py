@@ -53,7 +53,7 @@ def needs(kind: str) -> None:
         pytest.skip(f"NOT TESTED: power cuts on {kind}: this machine has {why}")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(4 * 3600 if ledger.torture() else 600)
 @pytest.mark.parametrize("kind", STATES)
 def test_no_power_cut_breaks_a_promise(kind: str) -> None:
     needs(kind)

@@ -16,7 +16,8 @@ from taskdir.errors import ConfigError
 from taskdir.runner import commands
 
 STANDINS = Path(__file__).parent / "standins"
-SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+LOOSE = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+SCHEMA = {**LOOSE, "additionalProperties": False}
 PROGRAMS = {name: next(iter(commands.load(name).argv), name) for name in commands.names()}
 HELP = {"codex": ["exec", "--help"], "opencode": ["run", "--help"]}
 DONE = ("done", None, 1)
@@ -37,7 +38,7 @@ PARTS: list[tuple[str, str, tuple[str, str | None, int], bool | None]] = [
     ("codex", "no-file", DONE, None),
     ("codex", "nothing_file", ("done", None, 2), None),
     ("codex", "error", ("failed", "agent-error", 1), True),
-    ("codex", "schema-refused", ("failed", "schema-refused", 1), False),
+    ("codex", "schema-refused", ("failed", "schema-refused", 1), True),
     ("gemini", "file", DONE, None),
     ("gemini", "prose", DONE, None),
     ("gemini", "denied", NOTHING, True),
@@ -239,3 +240,27 @@ def test_a_command_of_ones_own_that_prints_text_is_read(stage: Stage, program: s
     """As in README: no JSON is asked for; the answer's fenced block is the output."""
     stage.offer(f"{program}_prose", output_schema=SCHEMA)
     assert [each[1:] for each in ended(stage.run("--", program, "-p", "{prompt}", env=PATH))] == [DONE]
+
+
+def test_a_schema_that_a_tool_would_refuse_is_not_passed(stage: Stage) -> None:
+    stage.offer("codex_prose", output_schema=LOOSE)
+    assert [each[1:] for each in ended(stage.run("--profile", "codex", env=PATH))] == [DONE]
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (SCHEMA, True),
+        (LOOSE, False),
+        ({**SCHEMA, "properties": {"n": {"type": "integer"}, "m": {"type": "string"}}}, False),
+        ({**SCHEMA, "properties": {"n": {"type": "array", "items": SCHEMA}}}, True),
+        ({**SCHEMA, "properties": {"n": {"type": "array", "items": LOOSE}}}, False),
+        ({**SCHEMA, "properties": {"n": {"anyOf": [SCHEMA, {"type": "null"}]}}}, True),
+        ({**SCHEMA, "properties": {"n": {"enum": ["a", "b"]}}}, True),
+        ({**SCHEMA, "properties": {"n": {}}}, False),
+        ({**SCHEMA, "properties": {"n": True}}, False),
+        (True, False),
+    ],
+)
+def test_strict_schemas(schema: Any, strict: bool) -> None:
+    assert commands.is_strict(schema) is strict

@@ -15,6 +15,7 @@ import pytest
 
 from taskdir import disk
 from taskdir.disk import Disk, NotRegular, TooLarge, kind_of, read_again, read_regular, write_all
+from taskdir.system import HERE
 
 # --- reading
 
@@ -177,6 +178,7 @@ CASES = {
     "mkdir": Case({}, lambda d, at: d.mkdir(at + "a"), True, ["mkdir a"], {"a/": "755"}),
     "mkdir, too late": Case({"a/": "700"}, lambda d, at: d.mkdir(at + "a"), False, ["mkdir a"], {"a/": "700"}),
     "mkdir, whatever the umask": Case({}, lambda d, at: d.mkdir(at + "a", 0o1777), True, ["mkdir a"], {"a/": "1777"}),
+    "remove a tree": Case({"a/": "755"}, lambda d, at: d.remove_tree(at + "a"), None, ["rmtree a"], {}),
     "chmod": Case({"a/": "755"}, lambda d, at: d.chmod(at + "a", 0o555), None, ["chmod a"], {"a/": "555"}),
     "append text": Case(A, lambda d, at: d.append_text(at + "a", DATA), None, ["append a"], {"a": "oldnew"}),
     "append text, the first": Case({}, lambda d, at: d.append_text(at + "a", DATA), None, ["append a"], {"a": "new"}),
@@ -185,7 +187,9 @@ CASES = {
         {"a/": "755"}, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], {"a/": "755"}
     ),
     "sync a file, too late": Case({}, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], {}),
-    "sync all": Case(A, lambda d, at: d.sync_all(), True, ["sync "], A),
+    "sync a file system": Case(
+        {"a/": "755"}, lambda d, at: d.sync_file_system(at + "a"), HERE.name == "linux", ["sync a"], {"a/": "755"}
+    ),
     "sync a directory": Case({"a/": "755"}, lambda d, at: d.sync_dir(at + "a"), None, ["fsync a"], {"a/": "755"}),
     "the log": Case(
         {},

@@ -96,6 +96,7 @@ good = {
     "its own files": lambda: (os.mkdir("d"), put("d/x"), os.chmod("d/x", 0o700), os.rename("d/x", "y"), os.unlink("y")),
     "between its directories": lambda: (os.mkdir("e"), put("f"), os.rename("f", "e/f")),
     "more": lambda: put(told["more"] + "/x"),
+    "one file more": lambda: put(told["one"]),
     "reading": lambda: open(other).read(),
     "temporary files": lambda: tempfile.NamedTemporaryFile().close(),
     "/dev/null": lambda: put("/dev/null"),
@@ -124,7 +125,7 @@ class Place(NamedTuple):
         told = self.tree.parent / "told.json"
         told.write_text(json.dumps(self.facts))
         words = [sys.executable, "-c", ATTEMPTS, str(told)]
-        kept = {"readable": (str(self.at / "root"),), "writable": (str(self.at / "more"),)}
+        kept = {"readable": (str(self.at / "root"),), "writable": (str(self.at / "more"), str(self.at / "one"))}
         done = run(WAYS[way](words, str(self.tree), network=network, **kept), cwd=self.tree)
         assert done.returncode == 0, done.stderr
         found: dict[str, str] = json.loads(done.stdout)
@@ -158,6 +159,7 @@ def place() -> Iterator[Place]:
         (at / name).mkdir(parents=True)
     (at / "root/claimed/other/5-000000000003.x.1.json").write_text("{}")
     (at / "root/log.jsonl").write_text("{}\n")
+    (at / "one").write_text("a")
     git("init", "--quiet", "--initial-branch", "main", at / "repo")
     git("-C", at / "repo", "commit", "--quiet", "--allow-empty", "--message", "first")
     git("-C", at / "repo", "worktree", "add", "--quiet", "-b", "mine", at / "work/tree")
@@ -172,7 +174,12 @@ def place() -> Iterator[Place]:
             one.listen()
         victim = subprocess.Popen(["sleep", "600"])
         facts = {"root": str(at / "root"), "repo": str(at / "repo"), "neighbour": str(at / "work/neighbour")}
-        facts |= {"socket": str(at / "root/socket"), "abstract": at.name, "more": str(at / "more")}
+        facts |= {
+            "socket": str(at / "root/socket"),
+            "abstract": at.name,
+            "more": str(at / "more"),
+            "one": str(at / "one"),
+        }
         try:
             numbers = {
                 "port": listening.getsockname()[1],
@@ -190,6 +197,7 @@ GOOD = {
     "its own files",
     "between its directories",
     "more",
+    "one file more",
     "reading",
     "temporary files",
     "/dev/null",
@@ -217,7 +225,7 @@ def test_what_walls_stop(place: Place, way: str) -> None:
     assert len(said) > 35
     after = tree_of(place.at)
     changed = (before.keys() ^ after.keys()) | {path for path in before if before[path] != after.get(path)}
-    assert {path for path in changed if not path.startswith(("work/tree/", "more/"))} == {"work/told.json"}
+    assert {path for path in changed if not path.startswith(("work/tree/", "more/", "one"))} == {"work/told.json"}
     assert place.victim.poll() is None
     assert not Path("~/.taskdir-test-of-walls").expanduser().exists()
 

@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, env: Env) -> int:
     """Work until it is over."""
+    from taskdir import roots
     from taskdir.runner import commands, loop
     from taskdir.runner.options import Options
 
@@ -81,6 +82,8 @@ def run(args: argparse.Namespace, env: Env) -> int:
         stream.write(line + "\n")  # one call, so that the lines of slots do not mix
         stream.flush()
 
+    if not roots.daemon_runs(places.root):
+        env.say("no daemon is running here: nothing new is offered until `taskdir run`")
     if args.slots > 1:
         return loop.slots(places, options, args.slots, tell)
     loop.run(places, options, tell, loop.Signals())

@@ -16,7 +16,7 @@ from taskdir.errors import Invalid, Missing, TaskdirError
 from taskdir.held import Claim
 from taskdir.runner import collect, git, process, processes, prompt, workspace
 from taskdir.runner.collect import Finding
-from taskdir.runner.commands import Profile, fill
+from taskdir.runner.commands import Profile, fill, is_strict
 from taskdir.runner.options import Options
 from taskdir.runner.paths import Paths
 from taskdir.runner.process import Ended, Job, Limits
@@ -269,7 +269,8 @@ class Attempt:
             "type": str(claim.task.get("type")),
             "try": str(self._tries),
         }
-        return fill([*words, *(profile.schema if schema is not None else ())], values)
+        passed = schema is not None and (not profile.strict or is_strict(schema))
+        return fill([*words, *(profile.schema if passed else ())], values)
 
     def _env(self, space: workspace.Workspace, profile: Profile) -> dict[str, str]:
         paths, claim = self._paths, self._claim

@@ -29,6 +29,7 @@ _FIELDS: dict[str, type] = {
     "programs": list,
     "argv": list,
     "schema": list,
+    "strict": bool,
     "env": dict,
     "reads": list,
     "cases": list,
@@ -59,6 +60,8 @@ class Profile:
     argv: tuple[str, ...] = ()
     schema: tuple[str, ...] = ()
     """Words to add when the task has an output schema."""
+    strict: bool = False
+    """Whether the tool takes such schemas alone that name all there may be (``is_strict``)."""
     env: tuple[tuple[str, str | None], ...] = ()
     """Variables to set; None: to remove."""
     reads: tuple[tuple[str, str, str], ...] = ()
@@ -100,6 +103,21 @@ def names() -> list[str]:
 def fill(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
     """Put values in place of {prompt} and the like; any other brace stays as it is."""
     return [_TEMPLATE.sub(lambda match: values[match[1]], word) for word in words]
+
+
+def is_strict(schema: Any) -> bool:
+    """Say whether each object of a schema requires all its properties and allows no others, as some tools want."""
+    if isinstance(schema, list):
+        return all(map(is_strict, schema))
+    if not isinstance(schema, dict):
+        return not isinstance(schema, bool)
+    if schema.get("type") == "object" or "properties" in schema:
+        known = schema.get("properties", {})
+        if schema.get("additionalProperties") is not False or {*known} != {*schema.get("required", ())}:
+            return False
+        return all(map(is_strict, known.values()))
+    inner = [schema[word] for word in ("items", "anyOf") if word in schema]
+    return all(map(is_strict, inner)) and ("type" in schema or "anyOf" in schema or "enum" in schema)
 
 
 def _entry(entry: Any, pointer: str, file: str | None) -> tuple[tuple[str, ...], Profile]:
@@ -163,6 +181,7 @@ def parse(found: Any, name: str, path: str) -> Profile:
         tuple(found.get("programs", ())),
         tuple(found.get("argv", ())),
         tuple(found.get("schema", ())),
+        found.get("strict", False),
         tuple(env.items()),
         tuple([_source(one, path, f"/reads/{at}") for at, one in enumerate(found.get("reads", ()))]),
         tuple([_case(one, path, f"/cases/{at}") for at, one in enumerate(found.get("cases", ()))]),

@@ -23,7 +23,8 @@ ABI_IOCTL, ABI_SCOPES = 5, 6
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 1 << 1, 1 << 2, 1 << 3
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
-_ALL, _IOCTL = (1 << 15) - 1, 1 << 15
+_ALL, _TRUNCATE, _IOCTL = (1 << 15) - 1, 1 << 14, 1 << 15
+_OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
 _SCOPES = 3  # abstract sockets, signals
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _NO_NEW_PRIVS, _SET_SECCOMP, _FILTER = 38, 22, 2
@@ -72,7 +73,7 @@ def confine(places: list[str], *, network: bool) -> None:
     for device in _DEVICES:
         path = os.path.join("/dev", device)
         if os.path.exists(path):
-            _allow(libc, ruleset, path, (_READ_FILE | _WRITE_FILE | _IOCTL) & rights)
+            _allow(libc, ruleset, path, rights & ~_EXECUTE & ~_TRUNCATE)
     if libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise Refused("no_new_privs cannot be set")
     _call(libc, _RESTRICT, ruleset, 0)
@@ -82,6 +83,7 @@ def confine(places: list[str], *, network: bool) -> None:
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
     fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    rights = rights if os.path.isdir(path) else rights & _OF_A_FILE
     try:  # struct landlock_path_beneath_attr, packed
         _call(libc, _ADD, ruleset, 1, struct.pack("=Qi", rights, fd), 0)
     finally:

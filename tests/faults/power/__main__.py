@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from faults.power import cuts, plants
+from faults import plants
+from faults.power import cuts
 
 _INSIDE = "TASKDIR_POWER_INSIDE"
 
