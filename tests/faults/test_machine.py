@@ -131,7 +131,7 @@ def records_forgotten(patch: Patch) -> None:
 
     def forget(self: Records, *about: Any) -> None:
         begin(self, *about)
-        self.due.clear()
+        self._old = self._old_end
 
     patch.setattr(Records, "__init__", forget)
 
