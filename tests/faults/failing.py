@@ -30,9 +30,9 @@ class Over(Exception):
 class Failing(Own):
     """Our daemon as the subject of a story, one call of which fails. Without a fault it counts: ``calls``."""
 
-    def __init__(self, calls: Calls, fault: Fault | None = None) -> None:
+    def __init__(self, calls: Calls, fault: Fault | None = None, lasts: int = 0) -> None:
         super().__init__()
-        self._tap, self._mishap = calls, Mishap(fault)
+        self._tap, self._mishap = calls, Mishap(fault, lasts)
         self._more = 2
         self._root, self._over = "", False
 
@@ -89,10 +89,10 @@ class Failing(Own):
         raise Over
 
 
-def fail(label: str, scene: Json, calls: Calls, tally: Tally, fault: Fault) -> None:
-    """Play a story with one fault, and judge it."""
-    subject, at = Failing(calls, fault), Path(tally.room())
-    replay = f"{label} @ {fault[0]} {name_of(fault[1])}"
+def fail(label: str, scene: Json, calls: Calls, tally: Tally, fault: Fault, lasts: int = 0) -> None:
+    """Play a story with one fault, or one that lasts for so many calls, and judge it."""
+    subject, at = Failing(calls, fault, lasts), Path(tally.room())
+    replay = f"{label} @ {fault[0]}{f'+{lasts}' if lasts else ''} {name_of(fault[1])}"
     try:
         if found := play(scene, at, None, subject):
             raise Broken("what came out", "the story as ever", "\n".join(found))

@@ -17,6 +17,7 @@ _SQL = {
     -sqlite3.SQLITE_IOERR_READ: ("SQL_IOERR_READ", "disk I/O error"),
     -sqlite3.SQLITE_CANTOPEN: ("SQL_CANTOPEN", "unable to open database file"),
     -sqlite3.SQLITE_CORRUPT: ("SQL_CORRUPT", "database disk image is malformed"),
+    -sqlite3.SQLITE_READONLY: ("SQL_READONLY", "attempt to write a readonly database"),
 }
 """SQLite's codes, below zero so that they are no errno."""
 _DISK = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR)
@@ -29,9 +30,19 @@ _ERRORS: dict[str, tuple[int, ...]] = {
     "scandir": (errno.EIO, errno.EMFILE),
     "lstat": (errno.EIO,),
     "stat": (errno.EIO,),
-    "sql": tuple(_SQL),
+    "sql": tuple(each for each in _SQL if each != -sqlite3.SQLITE_READONLY),
 }
 """What a call fails with; those not named, with what a full or broken disk says."""
+SPELLS = {
+    errno.ENOSPC: -sqlite3.SQLITE_FULL,
+    errno.EDQUOT: -sqlite3.SQLITE_FULL,
+    errno.EROFS: -sqlite3.SQLITE_READONLY,
+    errno.EMFILE: -sqlite3.SQLITE_CANTOPEN,
+    errno.EIO: -sqlite3.SQLITE_IOERR_WRITE,
+}
+"""What may last for a while, and what SQLite makes of it."""
+_NEED_SPACE = frozenset(("open", "write", "mkdir", "link"))
+_WRITES = ("COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE", "PRAGMA")
 Fault = tuple[int, int]
 """Which call of a story, from 0, and the error number."""
 
@@ -69,11 +80,23 @@ def kind_of(call: Call) -> str:
     return call.name if call.changes or call.name != "open" else "open to read"
 
 
-class Mishap:
-    """A watcher that counts ``calls``, and lets one of them fail: then ``failed`` names it."""
+def _suffers(call: Call, number: int) -> bool:
+    """Say whether a call fails while that error lasts."""
+    if call.name == "sql":
+        return number != errno.EMFILE and call.args[0].startswith(_WRITES)
+    if number == errno.EMFILE:
+        return call.name in ("open", "listdir", "scandir")
+    return call.changes and (number in (errno.EIO, errno.EROFS) or call.name in _NEED_SPACE)
 
-    def __init__(self, fault: Fault | None) -> None:
-        self._fault = fault
+
+class Mishap:
+    """A watcher that counts ``calls``, and lets one of them fail: then ``failed`` names it.
+
+    ``lasts``: for so many calls from that one on, each fails that a full disk, say, would fail.
+    """
+
+    def __init__(self, fault: Fault | None, lasts: int = 0) -> None:
+        self._fault, self._lasts = fault, lasts
         self.calls: list[str] = []
         self.failed: Call | None = None
 
@@ -89,7 +112,13 @@ class Mishap:
     def __call__(self, call: Call) -> Any:
         number = len(self.calls)
         self.calls.append(kind_of(call))
-        if self._fault is None or number != self._fault[0] or self.failed is not None:
+        if self._fault is None:
+            return call.make()
+        begins, error = self._fault
+        if self._lasts and begins <= number < begins + self._lasts and _suffers(call, error):
+            self.failed = call
+            return commit(call, SPELLS[error] if call.name == "sql" else error)
+        if self._lasts or number != begins or self.failed is not None:
             return call.make()
         self.failed = call
-        return commit(call, self._fault[1])
+        return commit(call, error)

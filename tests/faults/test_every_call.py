@@ -25,7 +25,7 @@ from faults import ledger
 from faults.calls import Calls, tapped
 from faults.crashes import Reference, Stops, Tally
 from faults.failing import Failing, fail
-from faults.mishaps import Fault, error_of, faults_of
+from faults.mishaps import SPELLS, Fault, error_of, faults_of, name_of
 from taskdir import disk, journal
 from taskdir.conformance import vectors
 from taskdir.conformance.stage import play
@@ -76,11 +76,16 @@ def stop(label: str, scene: dict[str, Any], calls: Calls, tally: Tally) -> None:
     assert play(scene, Path(tally.room()), None, Stops(label, calls, tally, expected)) == []
 
 
-def all_faults(scene: dict[str, Any], calls: Calls, tally: Tally) -> list[Fault]:
-    """Return every error that a story can be given."""
+def calls_of(scene: dict[str, Any], calls: Calls, tally: Tally) -> list[str]:
+    """Return the kinds of all calls of a story."""
     whole = Failing(calls)
     assert play(scene, Path(tally.room()), None, whole) == []
-    return faults_of(whole.calls)
+    return whole.calls
+
+
+def all_faults(scene: dict[str, Any], calls: Calls, tally: Tally) -> list[Fault]:
+    """Return every error that a story can be given."""
+    return faults_of(calls_of(scene, calls, tally))
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -112,17 +117,33 @@ def test_an_error_at_every_call(tally: Tally, shard: int) -> None:
         )
 
 
+@pytest.mark.parametrize("error", SPELLS, ids=name_of)
+def test_an_error_that_lasts_and_ends(tally: Tally, error: int) -> None:
+    """A full disk, a read-only one, no descriptors, for up to three hundred calls: then all is made up for."""
+    seed = ledger.seed()
+    lot = random.Random(f"{seed} {error}")
+    with ledger.entry("errors that last", seed=seed) as entry, tapped(sql=True) as calls:
+        for _ in range(600 if ledger.torture() else 6):
+            label, scene = lot.choice(SCENES)
+            begins = lot.randrange(len(calls_of(scene, calls, tally)))
+            fail(label, scene, calls, tally, (begins, error), lot.randrange(2, 300))
+            entry.runs = tally.runs["errors"]
+        assert not tally.found, "\n".join(tally.found)
+
+
 @pytest.mark.skipif("TASKDIR_STOP" not in os.environ, reason="TASKDIR_STOP names one stop or error to play again")
 def test_one_again(tally: Tally) -> None:
     label, _, what = os.environ["TASKDIR_STOP"].rpartition(" @ ")
     scene = dict(SCENES)[label]
+    lasts = ""
     with tapped(sql=True) as calls:
         way, _, error = what.rpartition("/") if " " in what else (what, "", "")
         if error:
             number, name = error.split()
-            tally.only_error = int(number), error_of(name)
+            begins, _, lasts = number.partition("+")
+            tally.only_error = int(begins), error_of(name)
         if not way:
-            fail(label, scene, calls, tally, tally.only_error or (0, 0))
+            fail(label, scene, calls, tally, tally.only_error or (0, 0), int(lasts or 0))
         else:
             tally.only = tuple(map(int, way.split(",")))
             tally.chances = (1.0,) * len(tally.only)
@@ -261,3 +282,24 @@ def test_a_planted_fault_is_seen_by_errors_in_recovery(tally: Tally, monkeypatch
             if label.startswith(LIFE) and not tally.found:
                 stop(label, scene, calls, tally)
     assert any("SQL" in found for found in tally.found), tally.found
+
+
+def test_a_planted_fault_is_seen_by_errors_that_last(tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plant: a daemon that gives up when the log cannot be written for the second time."""
+    record, failures = Daemon._record, [0]
+
+    def impatient(self: Daemon, events: list[dict[str, Any]], now: Any) -> bool:
+        taken = record(self, events, now)
+        failures[0] += not taken
+        if failures[0] == 2:
+            raise OSError(errno.ENOSPC, "given up")
+        return taken
+
+    monkeypatch.setattr(Daemon, "_record", impatient)
+    with tapped(sql=True) as calls:
+        label, scene = next(each for each in SCENES if each[0].startswith(LIFE))
+        for begins in range(0, len(calls_of(scene, calls, tally)), 40):
+            failures[0] = 0
+            if not tally.found:
+                fail(label, scene, calls, tally, (begins, errno.ENOSPC), 10_000)
+    assert any("given up" in found for found in tally.found), tally.found
