@@ -82,6 +82,16 @@ def read_again(path: str, size: int) -> bytes:
         os.close(fd)
 
 
+def is_there(path: str) -> bool:
+    """Say whether there is a file, be it a link; raises OSError when that cannot be told: a failed disk shows nothing
+    as gone (SPEC section 7.9)."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def holds(path: str, data: bytes) -> bool:
     """Say whether a regular file has exactly these bytes; what cannot be read has not."""
     try:

@@ -13,7 +13,7 @@ from collections import namedtuple
 from collections.abc import Callable
 
 from taskdir import names, roots, strictjson
-from taskdir.disk import Disk
+from taskdir.disk import Disk, is_there
 from taskdir.errors import CannotCreate, Invalid, Missing, Telling, Usage
 from taskdir.places import Places
 
@@ -162,7 +162,7 @@ def renew(disk: Disk, path: str) -> bool:
 def note(disk: Disk, path: str, text: str | dict[str, Any]) -> bool:
     """Append a note, text or a JSON object, beside the claimed file, which renews the lease; False when it is gone."""
     stem = stem_path(path)
-    if not os.path.lexists(path):
+    if not is_there(path):
         return False
     line = text.rstrip("\n").encode("utf-8", "replace") + b"\n" if isinstance(text, str) else encode(text)
     with Telling(path):
@@ -186,7 +186,7 @@ def finish_bytes(disk: Disk, path: str, data: bytes) -> None:
     Raises Missing when the claimed file is gone: then the task is no longer ours, and nothing is written.
     """
     stem = stem_path(path)
-    if not os.path.lexists(path):
+    if not is_there(path):
         raise lost(path)
     mine = os.path.dirname(path) or "."
     with Telling(mine):
@@ -196,14 +196,14 @@ def finish_bytes(disk: Disk, path: str, data: bytes) -> None:
 
 def give_back(disk: Disk, path: str) -> bool:
     """Delete the claimed file: the task is offered again at once; False when it was gone. Raises Usage after finish."""
-    if os.path.lexists(stem_path(path) + names.RESULT):
+    if is_there(stem_path(path) + names.RESULT):
         raise Usage("finished", "a result lies beside the claimed file", path=path, hint="remove the result first")
     return disk.unlink(path)
 
 
 def submit_verdict(places: Places, id: str, data: bytes) -> Verdict | None:
     """Look what became of a message; None while it is not judged. The reason comes before the message goes."""
-    if os.path.lexists(os.path.join(places.inbox, id + names.TASK)):
+    if is_there(os.path.join(places.inbox, id + names.TASK)):
         return None
     reason = _reason(os.path.join(places.rejected, id + names.REASON), data)
     return Verdict("refused", reason) if reason else Verdict("accepted")
@@ -216,9 +216,9 @@ def finish_verdict(path: str, data: bytes) -> Verdict | None:
     refused.json, a late result first its reason in rejected/.
     """
     stem, places = stem_path(path), places_of(path)
-    if os.path.lexists(stem + names.RESULT):
+    if is_there(stem + names.RESULT):
         return None
-    if os.path.lexists(path):
+    if is_there(path):
         return Verdict("refused", roots.read_json(stem + names.REFUSED))
     late = os.path.join(places.rejected, os.path.basename(stem) + names.RESULT.removesuffix(".json") + names.REASON)
     if (reason := _reason(late, data)) is not None:
@@ -226,7 +226,7 @@ def finish_verdict(path: str, data: bytes) -> Verdict | None:
     parts = names.parse_stem(os.path.basename(stem))
     if parts is None or strictjson.loads(data).get("status") != "ok":
         return Verdict("accepted")
-    if os.path.lexists(os.path.join(places.done, parts.id + names.TASK)) or roots.indexed(places, parts.id) == "done":
+    if is_there(os.path.join(places.done, parts.id + names.TASK)) or roots.indexed(places, parts.id) == "done":
         return Verdict("accepted")
     told = "refused, and it was the last refusal that this attempt may have"
     hint = "the attempt is over; the task's last_error says why"

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from taskdir import gestures, names, roots
-from taskdir.disk import Disk
+from taskdir.disk import Disk, is_there
 from taskdir.errors import Missing, TaskdirError, Usage
 from taskdir.system import HERE
 
@@ -97,7 +97,7 @@ class Claim:
     @property
     def lost(self) -> bool:
         """Whether the task is no longer yours though you did not finish it: stop."""
-        return self._open and not os.path.lexists(self.path)
+        return self._open and not is_there(self.path)
 
     def finish(self, output: Any = None, *, wait: float = VERDICT_SECONDS) -> None:
         """Hand in the output. With a daemon running, waits up to ``wait`` seconds for its verdict.
@@ -142,7 +142,7 @@ class Claim:
         if not self._open:
             return
         try:
-            if os.path.lexists(gestures.stem_path(self.path) + names.RESULT):
+            if is_there(gestures.stem_path(self.path) + names.RESULT):
                 return  # handed in by somebody else, as `taskdir finish` in the block does: it stands
             if not isinstance(error, Exception):
                 self.give_back()
@@ -168,7 +168,7 @@ class Claim:
         except BaseException:
             self._release()  # interrupted: the result is handed in, nothing may be put in its place
             raise
-        if verdict.word != "refused" or not os.path.lexists(self.path):
+        if verdict.word != "refused" or not is_there(self.path):
             self._release()
         if verdict.word in ("refused", "late"):
             raise verdict.error()

@@ -12,7 +12,7 @@ from collections import namedtuple
 from collections.abc import Iterable, Iterator
 
 from taskdir import names, strictjson
-from taskdir.disk import NotRegular, TooLarge, read_regular
+from taskdir.disk import NotRegular, TooLarge, is_there, read_regular
 from taskdir.errors import ConfigError, Invalid, Missing, TimedOut
 from taskdir.places import Places
 from taskdir.system import HERE
@@ -152,7 +152,7 @@ def standing(places: Places, id: str, *, thorough: bool = True) -> Standing | No
     file = id + names.TASK
     if (record := read_json(os.path.join(places.done, file))) is not None:
         return Standing("done", record)
-    if os.path.lexists(os.path.join(places.inbox, file)):
+    if is_there(os.path.join(places.inbox, file)):
         return Standing("submitted")
     if (record := read_json(os.path.join(places.failed, file))) is not None:
         return Standing("canceled" if record.get("state") == "canceled" else "failed", record)
@@ -246,7 +246,7 @@ def _blocked(places: Places, ids: list[str]) -> dict[str, list[dict[str, str]]]:
 
     found: dict[str, list[dict[str, str]]] = {}
     for id, by in asking.blocked(places.index, ids).items():
-        stuck = [each for each in by if not os.path.lexists(os.path.join(places.inbox, each + names.TASK))]
+        stuck = [each for each in by if not is_there(os.path.join(places.inbox, each + names.TASK))]
         if stuck:
             found[id] = [{"id": each, "state": by[each]} for each in stuck]
     return found

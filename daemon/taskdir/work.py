@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from taskdir import gestures, names, roots
-from taskdir.disk import Disk
+from taskdir.disk import Disk, is_there
 from taskdir.errors import Missing
 from taskdir.held import Claim, failure
 from taskdir.places import Places
@@ -90,17 +90,17 @@ def work(
 
 def settled(path: str) -> bool:
     """Say whether a claim came to an end, by a result, its refusal, or the claimed file's going."""
-    return not os.path.lexists(path) or handed_in(path) or refused(path)
+    return not is_there(path) or handed_in(path) or refused(path)
 
 
 def handed_in(path: str) -> bool:
     """Say whether a result lies beside a claimed file, be it from a program that the handler ran: it stands."""
-    return os.path.lexists(gestures.stem_path(path) + names.RESULT)
+    return is_there(gestures.stem_path(path) + names.RESULT)
 
 
 def refused(path: str) -> bool:
     """Say whether a result of a claimed file was refused."""
-    return os.path.lexists(gestures.stem_path(path) + names.REFUSED)
+    return is_there(gestures.stem_path(path) + names.REFUSED)
 
 
 def tell(agent: str, path: str, error: Exception) -> None:
