@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -23,6 +24,17 @@ def nothing() -> None:
 def log_unsynced() -> None:
     """Do not wait for the log."""
     Disk.datasync = lambda self, fd, path: None  # type: ignore[method-assign]
+
+
+def log_errors_ignored() -> None:
+    """Go on when the log could not be synced."""
+    real: Any = Disk.datasync
+
+    def datasync(self: Disk, fd: int, path: str) -> None:
+        with contextlib.suppress(OSError):
+            real(self, fd, path)
+
+    Disk.datasync = datasync  # type: ignore[method-assign]
 
 
 def records_unsynced() -> None:
@@ -134,6 +146,7 @@ def claims_copied() -> None:
 PLANTS: dict[str, Callable[[], None]] = {
     "nothing": nothing,
     "log-unsynced": log_unsynced,
+    "log-errors-ignored": log_errors_ignored,
     "records-unsynced": records_unsynced,
     "files-unsynced": files_unsynced,
     "names-unsynced": names_unsynced,

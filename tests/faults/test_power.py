@@ -1,11 +1,12 @@
 """Power cuts on real file systems: ext4, xfs and btrfs on a disk that remembers, cut at its writes (P1-P4, P8).
 
 What was not flushed at a cut is there, lost in part, torn or all gone, by lot; ``power/`` has the parts. As root, with
-/dev/fuse; the test at the end needs neither.
+/dev/fuse; the tests at the end need neither.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -19,6 +20,9 @@ from faults import ledger
 from faults.power import disk
 from faults.world import Countdown, World
 from support.live import ENV, HOUSE
+from taskdir import gestures
+from taskdir.disk import Disk
+from taskdir.places import Places
 
 STATES = {"ext4": 130, "xfs": 90, "btrfs": 80}
 NIGHTLY = {"ext4": 4000, "xfs": 3000, "btrfs": 3000}
@@ -74,6 +78,43 @@ def test_a_missing_sync_is_noticed(plant: str, kind: str) -> None:
     """Planted faults: a daemon, or an agent, that does not wait for the disk at one place."""
     needs(kind)
     assert power("cuts", kind, "--states", "150", "--first", "--plant", plant)["findings"]
+
+
+@pytest.mark.timeout(4 * 3600 if ledger.torture() else 600)
+@pytest.mark.parametrize("kind", STATES)
+def test_no_failed_block_breaks_a_promise(kind: str) -> None:
+    """Blocks of the log, of data, of the journal, of directories, and every flush: from some moment on they fail."""
+    needs(kind)
+    seed = ledger.seed()
+    with ledger.entry(f"EIO on {kind}", seed=seed, unit="failing disks") as entry:
+        report = power("eio", kind, "--states", "100" if ledger.torture() else "5", "--seed", str(seed))
+        entry.runs += report["states"]
+        entry.findings += [f"{each['wrong']}; {each['replay']}" for each in report["findings"]]
+        print(f"{kind}: {report['took']}")
+        assert not entry.findings, "\n".join(entry.findings)
+        assert entry.runs > 0, "no block failed"
+
+
+def test_a_daemon_that_goes_on_after_a_failed_sync_is_noticed() -> None:
+    needs("ext4")
+    assert power("eio", "ext4", "--only", "log:submit:plain", "--plant", "log-errors-ignored")["findings"]
+
+
+def test_an_error_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a disk that failed showed every file as gone: the message as accepted, the claim as lost."""
+    places, claimed = Places(str(tmp_path)), tmp_path / "claimed/al/5-000000000003.a.1.json"
+
+    def fail(path: object, **more: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "lstat", fail)
+    for look in (
+        lambda: gestures.submit_verdict(places, "a", b"{}"),
+        lambda: gestures.finish_verdict(str(claimed), b"{}"),
+        lambda: gestures.finish(Disk(), str(claimed), {}),
+    ):
+        with pytest.raises(OSError, match="Input/output error"):
+            look()
 
 
 def test_a_record_that_a_cut_brought_back_is_removed(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Recording:
             each = [Cut(at, draw.choice(lots)) for at in writes]
             draw.shuffle(each)
             wide += each[: rest - len(wide)]
-        return sorted({*sharp, *wide})
+        return sorted([*sharp, *wide])
 
     def promised(self, cut: Cut) -> Told:
         """Return what somebody could rely on when the power went."""
@@ -66,12 +66,17 @@ class Recording:
                 root = at / "root"
                 facts = promises.before_recovery(root, told, self.history)
                 promises.after_recovery(root, told, facts)
-        except Wrong as wrong:
-            return str(wrong)
-        except Exception as error:  # noqa: BLE001 - anything else that a cut leads to is a finding, too
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
+        except Exception as error:  # noqa: BLE001 - whatever a cut leads to is a finding
+            return in_words(error)
         return None
+
+
+def in_words(error: Exception) -> str:
+    """Say in one line what a run showed to be wrong."""
+    if isinstance(error, Wrong):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
 
 
 def explore(home: Path, kind: str, states: int, seed: int, first: bool) -> dict[str, Any]:

@@ -234,8 +234,14 @@ class Cut(NamedTuple):
     lot: int
 
     def __str__(self) -> str:
-        """Return the words that name it on a command line."""
+        """Return the word that names it on a command line."""
         return f"{self.at}:{self.lot}"
+
+    @classmethod
+    def parse(cls, word: str) -> Cut:
+        """Read such a word. Raises ValueError."""
+        at, lot = map(int, word.split(":"))
+        return cls(at, lot)
 
 
 class Cutter:
