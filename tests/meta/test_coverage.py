@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from meta.test_layers import MAP
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +61,7 @@ def test_every_pure_module_has_its_unit_tests() -> None:
     assert [path for path in TESTS.values() if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.timeout(500)
 def test_the_pure_row_is_covered_in_full(tmp_path: Path) -> None:
     rcfile, report = tmp_path / "coveragerc", tmp_path / "report.json"
     rcfile.write_text(SETTINGS, encoding="utf-8")
