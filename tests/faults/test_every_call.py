@@ -33,6 +33,8 @@ from taskdir.daemon import Daemon
 
 TMPFS = "/dev/shm"
 SHARDS = 24
+NIGHTLY = 20_000
+"""Runs, all shards together, that a night makes at the least."""
 CHANCES = (0.04, 0.004) if not ledger.torture() else (1.0, 0.05, 0.003)
 """How likely a stop is tried, one in its recovery, and one in the recovery of that."""
 ERRORS = 0.006 if not ledger.torture() else 0.2
@@ -99,6 +101,7 @@ def test_stopped_at_every_call(tally: Tally, shard: int) -> None:
         print(", ".join(f"{runs:,} {what}" for what, runs in tally.runs.items()))
         assert not tally.found, "\n".join(tally.found)
         assert tally.runs["stops"] > 20
+        assert tally.count() > NIGHTLY / SHARDS or not ledger.torture()
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
