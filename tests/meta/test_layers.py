@@ -26,7 +26,8 @@ MAP = {
     "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
     "running": "roots gestures shared held work client aio given opening daemon merging vscode annotate recognise vet"
     " check waiting story overview graph briefing toolbox mcpserver dialects trespass hooks agentfiles service.*"
-    " service report.* report doctor.* doctor demo.* demo conformance.* conformance runner.* runner",
+    " service report.* report doctor.* doctor demo.* demo conformance.* conformance runner.* runner"
+    " interchange.* interchange",
     "surface": "cli.frame cli.argparser cli.parsers cli.quick cli.described cli.words cli.findings cli.* cli __init__"
     " __main__",  # cli.*: or a verb
 }

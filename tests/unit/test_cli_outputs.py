@@ -23,7 +23,7 @@ CLI = rules.schema_dir() / "v1" / "cli"
 SILENT = {"run"}
 """Verbs that print no JSON on stdout."""
 SCHEMAS = {path.name.removesuffix(".schema.json"): json.loads(path.read_bytes()) for path in sorted(CLI.iterdir())}
-LINES = {"submit", "cancel", "wait", "show", "log", "restore"}
+LINES = {"submit", "import", "export", "cancel", "wait", "show", "log", "restore"}
 """Verbs that print a document a line; the others print one."""
 
 
@@ -248,6 +248,21 @@ def test_a_hook(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "you are the agent cursor-" in answer["additional_context"]
     for answer in ({}, {"decision": "block", "reason": "x"}, {"permission": "deny", "agent_message": "x"}):
         assert faults("hook", answer) == []
+
+
+def test_other_programs_formats(world: World, said: Said, tmp_path: Path) -> None:
+    """More of both in tests/interchange."""
+    issues = tmp_path / "issues.jsonl"
+    lines = [{"id": "bd-1", "title": "one", "assignee": "ann"}, {"id": "bd-2", "title": "two", "status": "closed"}, {}]
+    issues.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for words in (["--dry-run"], []):
+        found = said("import", "beads", issues, "--type", "count", *words, code=65)
+        assert [each["outcome"] for each in found] == ["made", "left-out", "refused"]
+    world.passes()
+    assert said("import", "beads", issues, "--type", "count", code=65)[0]["outcome"] == "already"
+    assert len(said("export", "cloudevents")) > 20
+    (request,) = said("export", "otel")
+    assert list(request) == ["resourceSpans"]
 
 
 def test_a_server() -> None:
