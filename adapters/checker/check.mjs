@@ -95,7 +95,7 @@ function readSettings(root) {
     if (!isSettings(found)) return null;
     const value = (field) => found.get(field)?.value ?? found.get(field) ?? defaultOf(field);
     return {
-      window: value('window'),
+      window: value('walls') ? 0 : value('window'), // behind walls nothing is offered (docs/walls.md)
       contextBytes: value('context_bytes'),
       scanSeconds: value('scan_seconds'),
       resources: new Map([...(found.get('resources') ?? [])].map(([each, most]) => [each, most.value ?? most])),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from taskdir import Claim, Taskdir, TaskdirError, gestures, held, names, roots, work
 from taskdir.disk import Disk
-from taskdir.errors import Busy, Invalid, Missing, Usage
+from taskdir.errors import Busy, Invalid, Missing, Usage, claim_lost
 from taskdir.places import Places
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def keep(path: str) -> None:
     """Renew the lease."""
     path = own(path)
     if not gestures.renew(DISK, path):
-        raise gestures.lost(path)
+        raise claim_lost(path)
 
 
 def finish(path: str, source: str = "") -> None:
@@ -102,7 +102,7 @@ def give_back(path: str) -> None:
     """Let somebody else do it."""
     path = own(path)
     if not gestures.give_back(DISK, path):
-        raise gestures.lost(path)
+        raise claim_lost(path)
 
 
 def note(path: str, said: str) -> None:
@@ -110,7 +110,7 @@ def note(path: str, said: str) -> None:
     path = own(path)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if not gestures.note(DISK, path, {"time": now, "text": text(said)}):
-        raise gestures.lost(path)
+        raise claim_lost(path)
 
 
 def wait(id: str, seconds: str | None = None) -> int:
@@ -143,7 +143,7 @@ def hold(path: str, *command: str) -> int:
         if keeper.elsewhere:
             raise Busy("held", "another process holds it", path=path)
         if not os.path.isfile(path):
-            raise gestures.lost(path)
+            raise claim_lost(path)
         signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C at a terminal is the command's affair: it gets it, too
         with subprocess.Popen(command) as process:
             signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
@@ -237,13 +237,13 @@ def own(path: str) -> str:
     gestures.stem_path(path)
     home = os.path.dirname(path) or "."
     if not os.path.isdir(home):
-        raise gestures.lost(path)
+        raise claim_lost(path)
     home = os.path.realpath(home)
     if os.path.basename(os.path.dirname(home)) != "claimed":
         raise Usage("no-claim", "not in claimed/AGENT/", path=path)
     path = os.path.join(home, os.path.basename(path))
     if not os.path.isfile(path) or os.path.islink(path):
-        raise gestures.lost(path)
+        raise claim_lost(path)
     return path
 
 

@@ -25,7 +25,7 @@ def task(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
     """Return the events of accepting a single task."""
     if "after" in paper.value:
         _check_dependencies(known, paper, {id: paper.value}, "")
-    return _accept(known, seen, id, paper.value, paper.sha256, "", set())
+    return _accept(known, seen, id, _told(paper, paper.value), paper.sha256, "", set())
 
 
 def batch(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
@@ -45,10 +45,15 @@ def batch(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
     logged: set[str] = set()
     for number, (name, member) in enumerate(members.items()):
         sha256 = hashlib.sha256(strictjson.canonical(member)).hexdigest()
-        accepted = _accept(known, seen, name, member, sha256, f"/messages/{number}", logged)
+        accepted = _accept(known, seen, name, _told(paper, member), sha256, f"/messages/{number}", logged)
         accepted[-1]["batch"] = id
         events += accepted
     return events
+
+
+def _told(paper: Paper, message: dict[str, Any]) -> dict[str, Any]:
+    """Return a task's message with its proven sender, behind walls."""
+    return message | {"from": paper.sender} if paper.sender else message
 
 
 def _accept(

@@ -14,11 +14,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from taskdir import gestures
+from taskdir import roots
 from taskdir.client import UPDATE_SECONDS, Taskdir
 from taskdir.disk import Disk
+from taskdir.errors import claim_lost
 from taskdir.held import VERDICT_SECONDS, Claim
-from taskdir.places import Places
 from taskdir.work import LOOK_SECONDS, Shift, handed_in, settled, take, tell
 
 
@@ -82,7 +82,7 @@ class AsyncTaskdir:
 
         The handler is cancelled when the claim is lost. Cancelling the worker gives back the task in hand.
         """
-        places, disk, shift = Places(self.root), Disk(), Shift(tasks, idle, stop)
+        places, disk, shift = roots.place(self.root), Disk(), Shift(tasks, idle, stop)
         while shift.goes_on():
             claim = await _handed_over(partial(take, places, disk, agent, queue, hold))
             if claim is None:
@@ -244,5 +244,5 @@ async def _unless_lost(claim: AsyncClaim, handler: Callable[[AsyncClaim], Awaita
         await asyncio.wait([job])
         raise
     if job.cancelled():
-        raise gestures.lost(claim.path)
+        raise claim_lost(claim.path)
     return job.result()

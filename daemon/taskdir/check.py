@@ -245,7 +245,7 @@ class _Check:
                 self._places,
                 synced=synced,
                 live=self._live,
-                window=None if self._bad_settings else self._settings.window,
+                window=None if self._bad_settings else self._settings.offered(),
                 context_bytes=self._settings.context_bytes,
                 asleep=asleep,
             )

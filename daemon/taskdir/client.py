@@ -12,9 +12,8 @@ from typing import Any
 
 from taskdir import gestures, roots, shared
 from taskdir.disk import Disk
-from taskdir.errors import Busy, Missing, TaskdirError
+from taskdir.errors import Busy, Missing, TaskdirError, claim_lost
 from taskdir.held import VERDICT_SECONDS, Claim
-from taskdir.places import Places
 
 UPDATE_SECONDS = 30.0
 """How long ``update_state`` tries before it gives up."""
@@ -27,8 +26,7 @@ class Taskdir:
         """Use ``root``, else $TASKDIR, else the nearest parent with taskdir.json. Raises Missing, ConfigError."""
         self.root = roots.find(None if root is None else os.fspath(root))
         """The root's absolute path."""
-        roots.settings(self.root)
-        self._places = Places(self.root)
+        self._places = roots.place(self.root)
         self._disk = Disk()
 
     def submit(
@@ -45,7 +43,7 @@ class Taskdir:
         earliest time to offer it, as RFC 3339 in UTC or as a datetime. Does not wait for the verdict: ``wait`` raises
         Invalid when the task was refused. Raises CannotCreate when a message of this id waits in inbox/.
         """
-        id = id or roots.mint_id()
+        id = id or roots.mint_id(self._places.agent)
         given = {name.removesuffix("_"): _utc(value) for name, value in fields.items()}
         message = {"type": type, **({} if input is None else {"input": input}), **given}
         gestures.submit(self._places, self._disk, message, id)
@@ -53,8 +51,10 @@ class Taskdir:
 
     def submit_batch(self, tasks: Iterable[dict[str, Any]]) -> list[str]:
         """Submit tasks, each a dictionary as in SPEC section 6.2, accepted all or none; returns their ids in order."""
-        members = [{"id": roots.mint_id(), **task} for task in tasks]
-        gestures.submit(self._places, self._disk, {"kind": "batch", "messages": members}, roots.mint_id())
+        members = [{"id": roots.mint_id(self._places.agent), **task} for task in tasks]
+        gestures.submit(
+            self._places, self._disk, {"kind": "batch", "messages": members}, roots.mint_id(self._places.agent)
+        )
         return [str(member["id"]) for member in members]
 
     def claim(self, agent: str, queue: str = "default", wait: float = 0.0, hold: bool = True) -> Claim | None:
@@ -83,7 +83,7 @@ class Taskdir:
         gestures.stem_path(path)
         offer = roots.read_json(path)
         if offer is None:
-            raise gestures.lost(path)
+            raise claim_lost(path)
         return Claim(path, offer, disk=self._disk, hold=hold)
 
     def work(
@@ -168,7 +168,7 @@ class Taskdir:
         return shared.update(self._places, self._disk, key, change, timeout)
 
     def _say(self, message: dict[str, Any]) -> str:
-        id = roots.mint_id()
+        id = roots.mint_id(self._places.agent)
         gestures.submit(self._places, self._disk, message, id)
         return id
 

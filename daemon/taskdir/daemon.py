@@ -6,9 +6,10 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from taskdir import __version__, filesystem, opening, settings, textlog
+from taskdir import __version__, filesystem, opening, settings, textlog, walls
 from taskdir.benches import benches
 from taskdir.claims import claims
 from taskdir.clock import Clock
@@ -18,6 +19,8 @@ from taskdir.documents import Event, Now
 from taskdir.entries import Doors, Entries
 from taskdir.errors import CannotCreate, ConfigError, Missing
 from taskdir.given import Listener, Ticker, Waiter
+from taskdir.handouts import handouts
+from taskdir.handover import TASK_MODE, Handover
 from taskdir.index import Index
 from taskdir.intake import intake
 from taskdir.journal import Journal, SyncFailed
@@ -30,6 +33,7 @@ from taskdir.papers import signature
 from taskdir.places import Places
 from taskdir.records import Records
 from taskdir.results import results
+from taskdir.rooms import Rooms
 from taskdir.seen import Seen
 from taskdir.state import state
 from taskdir.trouble import Unreadable, is_damage, is_outside
@@ -40,7 +44,7 @@ log = logging.getLogger("taskdir")
 
 Found = TypeVar("Found")
 
-DESKS = (claims, results, leases, benches, offers, state, intake)
+DESKS = (claims, results, leases, benches, handouts, offers, state, intake)
 """Each (known as earlier desks leave it, seen, now) → events. Claims before results before ends before new work."""
 
 
@@ -72,11 +76,11 @@ class Daemon:
 
         Raises LogDamaged; OSError when the log cannot be read or opened.
         """
-        self._make_places()
-        opening.sweep(self.places, self._disk)
+        opening.sweep(self.places, self._disk, closed=self.settings.walls)
         if weakness := filesystem.kind(self.places.root).weakness:
             log.warning("%s: %s", self.places.root, weakness)
-        self._journal = Journal(self.places.root, self._disk, self.settings.log_segment_bytes)
+        at_most, closed = self.settings.log_segment_bytes, self.settings.walls
+        self._journal = Journal(self.places.root, self._disk, at_most, walls.LOG if closed else None)
         opening.say_who(self.places, self._disk, self._clock.now().text)
         self._minding_the_index(lambda: self._know() and self._begin())
 
@@ -84,7 +88,7 @@ class Daemon:
         """Observe, decide, record, index, publish. Says whether there was anything to do. Raises Missing: root gone."""
         now = self._clock.now()
         self._lock.check()
-        self._make_places()
+        opening.make_places(self.places, self._disk, closed=self.settings.walls)
         ready = self._minding_the_index(self._is_ready)
         return bool(ready and self._minding_the_index(lambda: self._work(now)))
 
@@ -110,10 +114,14 @@ class Daemon:
         self._window = Window(self.places, self._disk, self.index, catalog)
         self._entries = Entries(self.places, self._disk, self.index)
         self._doors = Doors(self.places, self._disk, self.index)
-        self._observer = Observer(self.places, self.index, catalog, self._window.published, self._entries.published)
-        self._records = Records(self.places, self._disk, self.index)
-        self._view = View(self.places, self._disk, self.index, self._observer.papers, self._records.is_due)
-        self._mends = Mends(self.places, self._disk, self.index, self._window)
+        rooms = Rooms(self.places, self.index) if self.settings.walls else None
+        offer, published, entries = self._window.offer_bytes, self._window.published, self._entries.published
+        self._handover = Handover(self.places, self._disk, self.index, rooms, offer) if rooms is not None else None
+        self._observer = Observer(self.places, self.index, catalog, published, entries, rooms)
+        self._records = Records(self.places, self._disk, self.index, self._handover)
+        due, papers = self._records.is_due, self._observer.papers
+        self._view = View(self.places, self._disk, self.index, papers, due, self._handover)
+        self._mends = Mends(self.places, self._disk, self.index, self._window, TASK_MODE if rooms else None)
         self._use_settings()
         self._knows = True
         self._tell(None)
@@ -148,27 +156,22 @@ class Daemon:
 
     def _publish(self, seen: Seen, events: list[Event], now: Now) -> bool:
         """Make the directories follow, in the order of SPEC section 7; says whether ready/ changed or more is to do."""
+        if self._handover is not None:
+            self._handover.note(events)
+            self._handover.publish(seen)
         self._records.note(events)
         more = self._records.publish()
         self._entries.note(events)
         self._entries.publish(seen)
         self._view.publish(seen)
         self._entries.heal(seen)
-        self._doors.publish(seen)
+        if self._handover is None:
+            self._doors.publish(seen)
         self._mends.publish(seen)
         woken = self.index.wake(now.seconds)
         changed = self._window.reconcile(seen, self.settings)
         self._records.sync_now_and_then(now.seconds)  # last: nobody waits for it
         return changed or woken or more
-
-    def _make_places(self) -> None:
-        """Make the directories that are missing, be it that somebody deleted one of them while we run."""
-        for path in [*self.places.public(), *self.places.private()]:
-            if not os.path.isdir(path):
-                try:
-                    self._disk.mkdir(path)
-                except OSError as error:
-                    log.warning("%s: cannot be made yet: %s", path, error)
 
     def _record(self, events: list[Event], now: Now) -> bool:
         """Commit the pass's events and apply them; False when the log took nothing and is as before."""
@@ -265,7 +268,7 @@ class Daemon:
             return
         self._shape, self._fault, before = shape, None, self.settings
         try:
-            self.settings = opening.read_settings(self.places)
+            self.settings = replace(opening.read_settings(self.places), walls=before.walls)  # walls: at a start
             if self._knows:
                 self._use_settings()
             if changed := settings.changes(before, self.settings):
@@ -294,4 +297,4 @@ class Daemon:
 
     def _use_settings(self) -> None:
         self.index.lines.use(self.settings.resources)
-        self._window.context_bytes = self.settings.context_bytes
+        self._window.context_bytes = self.settings.context_bytes if self._handover is None else 1 << 62

@@ -40,10 +40,8 @@ class TooLarge(Exception):
 
 
 def read_regular(path: str, limit: int) -> bytes:
-    """Read a regular file of at most ``limit`` bytes without following a link or waiting on a FIFO.
-
-    Raises NotRegular, TooLarge, FileNotFoundError, or another OSError.
-    """
+    """Read a regular file of at most ``limit`` bytes without following a link or waiting on a FIFO. Raises NotRegular,
+    TooLarge, FileNotFoundError, or another OSError."""
     return read_shaped(path, limit)[0]
 
 
@@ -83,8 +81,7 @@ def read_again(path: str, size: int) -> bytes:
 
 
 def is_there(path: str) -> bool:
-    """Say whether there is a file, be it a link; raises OSError when that cannot be told: a failed disk shows nothing
-    as gone (SPEC section 7.9)."""
+    """Say whether there is a file, be it a link. Raises OSError when that cannot be told, which means nothing (7.9)."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -113,16 +110,18 @@ class Disk:
         self._hook = hook or _no_hook
         self._system = system
 
-    def create(self, path: str, data: bytes, *, mode: int = 0o644, sync: bool = False) -> os.stat_result:
+    def create(self, path: str, data: bytes, *, mode: int | None = None, sync: bool = False) -> os.stat_result:
         """Make a new file with these bytes; returns how it looks then, before anybody else can have changed it.
 
-        Raises FileExistsError; a file half written by an error is removed.
+        ``mode``: exactly this one, else 0644 less the umask. Raises FileExistsError; removes what is half written.
         """
         self._hook("create", path)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | HERE.own_flags, mode)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | HERE.own_flags, 0o644 if mode is None else mode)
         try:
             self._hook("write", path)
             write_all(fd, data)
+            if mode is not None:
+                os.fchmod(fd, mode)
             if sync:
                 self._hook("fsync", path)
                 self._system.fsync(fd)
@@ -134,7 +133,9 @@ class Disk:
         os.close(fd)
         return made
 
-    def publish(self, path: str, data: bytes, *, aside: str, mode: int = 0o644, sync: bool = False) -> os.stat_result:
+    def publish(
+        self, path: str, data: bytes, *, aside: str, mode: int | None = None, sync: bool = False
+    ) -> os.stat_result:
         """Put a whole file at ``path``, replacing what is there: write ``aside``, then rename. No reader sees half.
 
         Returns how the file looked before the rename; inode, size and time of change stay so until somebody edits it.
@@ -222,9 +223,11 @@ class Disk:
         self._hook("rmtree", path)
         shutil.rmtree(path, ignore_errors=True)
 
-    def chmod(self, path: str, mode: int) -> None:
-        """Set the mode of a file or directory."""
+    def chmod(self, path: str, mode: int, group: int = -1) -> None:
+        """Set the mode of a file or directory, and the ``group`` that it belongs to, if one is named."""
         self._hook("chmod", path)
+        if group >= 0:
+            os.chown(path, -1, group)
         os.chmod(path, mode)
 
     def append_text(self, path: str, data: bytes) -> None:
@@ -236,10 +239,10 @@ class Disk:
         finally:
             os.close(fd)
 
-    def open_log(self, path: str) -> int:
+    def open_log(self, path: str, mode: int = 0o644) -> int:
         """Open the log for appending and for cutting its tail, making it when absent; returns the descriptor."""
         self._hook("open", path)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | HERE.own_flags, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | HERE.own_flags, mode)
 
     def append_log(self, fd: int, path: str, data: bytes) -> None:
         """Append one batch to the open log: one write. Raises OSError, ENOSPC too, on a short write."""
@@ -260,8 +263,8 @@ class Disk:
         self._system.fsync(fd)
 
     def sync_file(self, path: str) -> None:
-        """Wait until a published file's bytes are on the device; one that is gone or was replaced by a link, FIFO or
-        socket needs none."""
+        """Wait until a published file's bytes are on the device; one that is gone or was replaced by a link, FIFO,
+        socket or file of another user needs none."""
         self._hook("fsync", path)
         try:
             fd = os.open(path, self._system.read_flags)
@@ -270,7 +273,7 @@ class Disk:
                 return
             raise
         try:
-            if stat.S_ISREG(os.fstat(fd).st_mode):
+            if stat.S_ISREG((found := os.fstat(fd)).st_mode) and found.st_uid == getattr(os, "geteuid", int)():
                 self._system.fsync(fd)
         finally:
             os.close(fd)

@@ -123,3 +123,9 @@ class Telling:
         if isinstance(error, OSError):
             told = f"cannot write here: {os.strerror(error.errno or 0)}"
             raise CannotCreate("cannot-write", told, path=self._path) from error
+
+
+def claim_lost(path: str) -> Missing:
+    """Return the error for a claimed file that is gone."""
+    told = "the claimed file is gone: you no longer own the task"
+    return Missing("claim-lost", told, path=path, hint="stop working on it; its next attempt has another number")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from taskdir import names, roots, strictjson
 from taskdir.disk import Disk, is_there
-from taskdir.errors import CannotCreate, Invalid, Missing, Telling, Usage
+from taskdir.errors import CannotCreate, Invalid, Missing, Telling, Usage, claim_lost
 from taskdir.places import Places
 
 TYPE_CHECKING = False
@@ -114,6 +114,8 @@ def claim(
     Raises Invalid for bad names, Usage for the queue of another agent, Missing, CannotCreate.
     """
     check_names(agent, queue)
+    if places.agent is not None:
+        return _ask(places, disk, agent, queue, max_claims)
     held = unfinished(places, agent)
     if len(held) >= max_claims:
         return Unfinished(held)
@@ -137,6 +139,17 @@ def claim(
                     return Claimed(path, offer)
                 disk.unlink(path)  # torn by a power cut, or taken back already: the daemon offers it again
     return Nothing()
+
+
+def _ask(places: Places, disk: Disk, agent: str, queue: str, max_claims: int) -> Claimed | Nothing | Unfinished:
+    """Ask for a task, behind walls."""
+    from taskdir import taken
+
+    with Telling(mine := places.join("claimed", agent)):
+        offers(places, queue)  # none: but it tells when there is no such queue
+        held, came = taken.ask(disk, mine, queue, max_claims, lambda: unfinished(places, agent))
+    got = [(path, offer) for path in came if (offer := roots.read_json(path)) is not None]
+    return Unfinished(held) if len(held) >= max_claims else Claimed(*got[0]) if got else Nothing()
 
 
 def _benched(mine: str) -> bool:
@@ -171,10 +184,7 @@ def note(disk: Disk, path: str, text: str | dict[str, Any]) -> bool:
 
 
 def finish(disk: Disk, path: str, result: dict[str, Any]) -> bytes:
-    """Write the result beside the claimed file, durably; returns its bytes (SPEC section 7.8).
-
-    Raises as ``finish_bytes``, Invalid if it is no JSON.
-    """
+    """Write the result beside the claimed file; returns its bytes. Raises as ``finish_bytes``, Invalid if no JSON."""
     data = encode(result)
     finish_bytes(disk, path, data)
     return data
@@ -187,7 +197,7 @@ def finish_bytes(disk: Disk, path: str, data: bytes) -> None:
     """
     stem = stem_path(path)
     if not is_there(path):
-        raise lost(path)
+        raise claim_lost(path)
     mine = os.path.dirname(path) or "."
     with Telling(mine):
         disk.publish(stem + names.RESULT, data, aside=_aside(mine, os.path.basename(stem)), sync=True)
@@ -215,7 +225,7 @@ def finish_verdict(path: str, data: bytes) -> Verdict | None:
     The order that the daemon keeps: done/ID.json, then the task file goes, then the result; a refusal first writes
     refused.json, a late result first its reason in rejected/.
     """
-    stem, places = stem_path(path), places_of(path)
+    stem, places = stem_path(path), roots.of_claim(path)
     if is_there(stem + names.RESULT):
         return None
     if is_there(path):
@@ -224,7 +234,7 @@ def finish_verdict(path: str, data: bytes) -> Verdict | None:
     if (reason := _reason(late, data)) is not None:
         return Verdict("late", reason)
     parts = names.parse_stem(os.path.basename(stem))
-    if parts is None or strictjson.loads(data).get("status") != "ok":
+    if places.agent or parts is None or strictjson.loads(data).get("status") != "ok":
         return Verdict("accepted")
     if is_there(os.path.join(places.done, parts.id + names.TASK)) or roots.indexed(places, parts.id) == "done":
         return Verdict("accepted")
@@ -252,17 +262,6 @@ def stem_path(path: str) -> str:
         expected = "claimed/<agent>/<priority>-<number>.<id>.<attempt>.json"
         raise Usage("no-claim", "this is no claimed task", path=path, expected=expected)
     return path.removesuffix(names.TASK)
-
-
-def places_of(path: str) -> Places:
-    """Return the root that a claimed file lies in."""
-    return Places(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(path)))))
-
-
-def lost(path: str) -> Missing:
-    """Return the error for a claimed file that is gone."""
-    told = "the claimed file is gone: you no longer own the task"
-    return Missing("claim-lost", told, path=path, hint="stop working on it; its next attempt has another number")
 
 
 def bad_word(what: str, text: str) -> Invalid:

@@ -15,7 +15,7 @@ from typing import Any
 
 from taskdir import gestures, names, roots
 from taskdir.disk import Disk, is_there
-from taskdir.errors import Missing, TaskdirError, Usage
+from taskdir.errors import Missing, TaskdirError, Usage, claim_lost
 from taskdir.system import HERE
 
 VERDICT_SECONDS = 5.0
@@ -127,7 +127,7 @@ class Claim:
     def note(self, text: str | dict[str, Any]) -> None:
         """Add a note for people and viewers, which renews the lease. Raises Missing when the claim is lost."""
         if not self._open or not gestures.note(self._disk, self.path, text):
-            raise gestures.lost(self.path)
+            raise claim_lost(self.path)
 
     def renew(self) -> bool:
         """Renew the lease now; False when the claim is lost."""
@@ -163,7 +163,7 @@ class Claim:
             raise
         verdict = gestures.Verdict("waiting")
         try:
-            if wait > 0 and roots.daemon_runs(gestures.places_of(self.path).root):
+            if wait > 0 and roots.daemon_runs(roots.of_claim(self.path).root):
                 verdict = gestures.verdict(partial(gestures.finish_verdict, self.path, data), wait)
         except BaseException:
             self._release()  # interrupted: the result is handed in, nothing may be put in its place

@@ -6,16 +6,20 @@ Ages grow by at most two scan intervals a pass, so that suspend, stalls and daem
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field
 
 from taskdir import lock, names
 from taskdir.documents import Task
+from taskdir.papers import is_foreign, signature
 from taskdir.places import Places
 from taskdir.seen import Holding, Seen, Signature, Slot
 from taskdir.system import HERE
 
 NOTES_BYTES = 65536
+MOST = 2048
+"""Names that are looked at in one directory of an agent behind walls: what lies beyond them holds up nobody else."""
 Files = dict[str, Signature]
 
 
@@ -35,8 +39,9 @@ class _Memory:
 class Holdings:
     """The memory of claimed/ between passes; ``look`` fills a Seen."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, places: Places, *, walls: bool = False) -> None:
+        """``walls``: agents are other users, whose directories may hold anything (docs/walls.md)."""
+        self._places, self._walls = places, walls
         self._memory: dict[Slot, _Memory] = {}
         self._last: float | None = None
 
@@ -45,6 +50,8 @@ class Holdings:
         elapsed = min(now - self._last, 2 * scan_seconds) if self._last is not None else 0.0
         self._last = now
         listed = self._list_agents(seen)
+        if self._walls:
+            self._look_directly(live, listed)
         memory: dict[Slot, _Memory] = {}
         for slot, files in listed.items():
             stem = names.parse_stem(slot.stem)
@@ -66,17 +73,20 @@ class Holdings:
 
     def _list_agents(self, seen: Seen) -> dict[Slot, Files]:
         found: dict[Slot, Files] = {}
+        asks: list[tuple[int, str, str]] = []
         entries = _scan(self._places.claimed)
         seen.blind = entries is None
         for entry in entries or ():
             if not names.is_word(entry.name) or not entry.is_dir(follow_symlinks=False):
                 continue
             seen.agents.add(entry.name)
-            files = _scan(entry.path)
+            files = _scan(entry.path, MOST if self._walls else None)
             seen.blind = seen.blind or files is None
             for file in files or ():
                 parts = names.split_claimed(file.name)
                 if parts is None:
+                    if self._walls and len(asks) < MOST and (queue := names.asked(file.name)) is not None:
+                        asks += _ask(file, entry.name, queue)
                     continue
                 try:
                     shape = file.stat(follow_symlinks=False)
@@ -89,7 +99,22 @@ class Holdings:
                 found.setdefault(slot, {})[parts[1]] = (
                     shape.st_ino, shape.st_size, shape.st_mtime_ns, shape.st_ctime_ns
                 )  # fmt: skip
+        seen.asks = [(agent, queue) for _, agent, queue in sorted(asks)]
         return found
+
+    def _look_directly(self, live: list[Task], listed: dict[Slot, Files]) -> None:
+        """Find the files of a claim that its agent hid, among more names than are listed or where nobody can look: its
+        lease goes on."""
+        for task in live:
+            slot = Slot(task.agent or "", task.stem)
+            if slot not in listed:
+                suffixes = (names.TASK, names.RESULT, names.NOTES, names.REFUSED)
+                looks = {suffix: signature(self._path(slot, suffix)) for suffix in suffixes}
+                if found := {suffix: shape for suffix, shape in looks.items() if shape is not None}:
+                    listed[slot] = found
+                elif not self._is_gone(self._path(slot, names.TASK)):
+                    before = self._memory.get(slot)
+                    listed[slot] = dict(before.files) if before is not None else {names.TASK: (0, 0, 0, 0)}
 
     def _age(self, slot: Slot, known: _Memory | None, files: Files, elapsed: float) -> _Memory:
         files.pop(names.REFUSED, None)  # ours: no sign of life of the agent's
@@ -110,6 +135,8 @@ class Holdings:
         except OSError:
             return None
         try:  # a directory fails at the read, not at the open; open(fd) would raise for it, and leave fd open
+            if self._walls and not is_foreign(os.fstat(fd)):
+                return None
             return os.read(fd, NOTES_BYTES).decode("utf-8", "replace") or None
         except OSError:
             return None
@@ -168,9 +195,21 @@ def _stem(slot: Slot) -> tuple[names.Stem]:
     return (found,)
 
 
-def _scan(path: str) -> list[os.DirEntry[str]] | None:
+def _ask(file: os.DirEntry[str], agent: str, queue: str) -> list[tuple[int, str, str]]:
+    """Return an ask with the time at which it came, which its agent cannot choose; nothing for what is no file."""
+    try:
+        return (
+            [(file.stat(follow_symlinks=False).st_ctime_ns, agent, queue)]
+            if file.is_file(follow_symlinks=False)
+            else []
+        )
+    except OSError:
+        return []
+
+
+def _scan(path: str, most: int | None = None) -> list[os.DirEntry[str]] | None:
     try:
         with os.scandir(path) as entries:
-            return list(entries)
+            return list(itertools.islice(entries, most))
     except OSError:
         return None

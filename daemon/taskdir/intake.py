@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from taskdir import acceptance, documents, names, orders, validate
+from taskdir import acceptance, documents, names, orders, ownership, validate
 from taskdir.documents import Event, Now, Task
 from taskdir.errors import Invalid
 from taskdir.known import Known
@@ -45,9 +45,12 @@ def _judge(known: Known, seen: Seen, paper: Paper) -> list[Event]:
     """Return the events of one message; raises Invalid when it is refused."""
     if paper.special and paper.fault is not None:
         raise paper.fault
-    id = paper.name.removesuffix(names.TASK)
+    file = names.given(paper.sender, paper.name)
+    id = file.removesuffix(names.TASK)
     if not names.is_word(id):
         raise Invalid("name-grammar", "the file name is no id", expected="[a-z0-9][a-z0-9_-]{0,63}.json")
+    if paper.sender and not names.is_own(paper.sender, id):  # before anything that tells whether it is known
+        raise ownership.taken(paper.sender, id, "")
     taken = known.message(id)
     if taken is not None and (taken == paper.sha256 or known.redriven(paper.sha256) == id):
         return [{"event": "duplicate", "by": id, "sha256": paper.sha256}]
@@ -57,6 +60,8 @@ def _judge(known: Known, seen: Seen, paper: Paper) -> list[Event]:
     if paper.fault is not None:
         raise paper.fault
     kind = _check_form(paper, known.settings.max_message_bytes)
+    if paper.sender and (fault := ownership.trespass(paper.sender, paper.value, seen.agents)) is not None:
+        raise fault
     if kind == "record":
         raise _record_fault(task)
     if paper.value.get("id", id) != id:

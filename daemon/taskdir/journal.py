@@ -25,12 +25,13 @@ class SyncFailed(OSError):
 class Journal:
     """The open log of a root. ``mark`` is its end."""
 
-    def __init__(self, root: str, disk: Disk, segment_bytes: int) -> None:
-        """Prepare to open ``root``'s log; segments are closed at ``segment_bytes``."""
+    def __init__(self, root: str, disk: Disk, segment_bytes: int, mode: int | None = None) -> None:
+        """Prepare to open ``root``'s log; segments are closed at ``segment_bytes``. ``mode``: of a new log
+        that its user alone reads."""
         self._root, self._disk, self._segment_bytes = root, disk, segment_bytes
         self._path = os.path.join(root, logread.LIVE)
         self._fd = -1
-        self._broken = False
+        self._broken, self._mode = False, mode
         self.mark = Mark()
 
     def open(self, known: Mark, replay: Callable[[Batch], None]) -> None:
@@ -56,7 +57,7 @@ class Journal:
         if behind or self.mark.seq > reader.mark.seq:
             self._refuse(max(known, self.mark, key=lambda mark: mark.seq), reader.mark.seq)
         self.mark = reader.mark
-        self._fd = self._disk.open_log(self._path)
+        self._fd = self._disk.open_log(self._path, self._mode or 0o644)
         if reader.damage is not None:
             self._cut(reader.damage.offset)
         if os.fstat(self._fd).st_size == 0:
@@ -170,7 +171,7 @@ class Journal:
         (the disk is full) may leave it so: the next append goes on from there.
         """
         old = os.path.join(self._root, logread.OLD)
-        if self._disk.mkdir(old):
+        if self._disk.mkdir(old, 0o755 if self._mode is None else 0o700):
             with self._certain():
                 self._disk.sync_dir(self._root)
         closed = os.path.join(old, f"{self.mark.first:012d}.jsonl")
@@ -179,10 +180,10 @@ class Journal:
         with self._certain():
             self._disk.sync_dir(old)
         fresh = os.path.join(self._root, ".log.jsonl.new")
-        self._disk.publish(self._path, b"", aside=fresh, sync=True)
+        self._disk.publish(self._path, b"", aside=fresh, mode=self._mode, sync=True)
         with self._certain():
             self._disk.sync_dir(self._root)
-            fresh_fd = self._disk.open_log(self._path)
+            fresh_fd = self._disk.open_log(self._path, self._mode or 0o644)
         os.close(self._fd)
         self._fd = fresh_fd
         self.mark = Mark(self.mark.seq, self.mark.hash, self.mark.seq + 1, 0)

@@ -102,6 +102,11 @@ class Known:
         """Return the benched agents with the daemon time at which each may work again."""
         return self._index.standing.benched()
 
+    def startable(self, queue: str) -> list[Task]:
+        """Return the tasks of a queue that may start now, as far as the window reaches, in order."""
+        found = (self.task(task.id) for task in self._index.window(queue, self.settings.window))
+        return [task for task in found if task is not None and task.state == "queued" and self.overfull(task) is None]
+
     def losers(self) -> list[str]:
         """Return the agents that lost so many attempts in a row that they are to be benched."""
         length = self.settings.bench_after
@@ -109,7 +114,7 @@ class Known:
 
     def nearby_ids(self, id: str) -> list[str]:
         """Return ids of tasks that start like ``id``, some of them, for a hint."""
-        return self._index.ids_like(id[:2])
+        return [] if self.settings.walls else self._index.ids_like(id[:2])  # behind walls, others' ids are theirs
 
     def message(self, id: str) -> str | None:
         """Return the SHA-256 of the message that took an id, None when it is free."""

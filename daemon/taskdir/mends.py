@@ -25,8 +25,9 @@ _LARGEST = 1 << 28
 class Mends:
     """``publish`` does its work once in a daemon's life, and tries again while the disk does not take it."""
 
-    def __init__(self, places: Places, disk: Disk, index: Index, window: Window) -> None:
+    def __init__(self, places: Places, disk: Disk, index: Index, window: Window, task_mode: int | None = None) -> None:
         self._places, self._disk, self._index, self._window = places, disk, index, window
+        self._task_mode = task_mode
         self._done = False
 
     def publish(self, seen: Seen) -> None:
@@ -40,7 +41,7 @@ class Mends:
                 continue
             base = f"{self._places.claimed}/{slot.agent}/{slot.stem}"
             if holding.has_task and _is_void(base + names.TASK):
-                self._write(base + names.TASK, self._window.offer_bytes(task))
+                self._write(base + names.TASK, self._window.offer_bytes(task), self._task_mode)
             if task.refusal is not None and _is_void(base + names.REFUSED):
                 self._write(base + names.REFUSED, strictjson.pretty(task.refusal))
         for name in os.listdir(self._places.rejected):
@@ -50,9 +51,10 @@ class Mends:
                 if reason is not None:
                     self._write(path, strictjson.pretty(reason))
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, data: bytes, mode: int | None = None) -> None:
         try:
-            self._disk.publish(path, data, aside=f"{self._places.staging}/{os.path.basename(path)}.mend")
+            aside = f"{self._places.staging}/{os.path.basename(path)}.mend"
+            self._disk.publish(path, data, aside=aside, mode=mode)
             log.info("%s: was void, as a power cut leaves it, and is written again", path)
         except OSError as error:
             log.warning("%s: is void, and cannot be written again yet: %s", path, error)

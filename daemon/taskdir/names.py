@@ -15,6 +15,7 @@ RESULT = ".result.json"
 NOTES = ".notes.jsonl"
 REFUSED = ".refused.json"
 REASON = ".reason.json"
+ASK = ".ask"
 
 # As text: compiled when first used, which costs an agent's command as much as the rest of this module each.
 _STEM = r"([0-9])-([0-9]{12})\.([a-z0-9][a-z0-9_-]{0,63})\.([1-9][0-9]{0,8})"
@@ -95,6 +96,27 @@ def split_claimed(name: str) -> tuple[Stem, str] | None:
             stem = parse_stem(name.removesuffix(suffix))
             return (stem, suffix) if stem else None
     return None
+
+
+def asked(name: str) -> str | None:
+    """Return the queue that a file in claimed/<agent>/ asks for, behind walls; None when it asks for none."""
+    queue = name.removesuffix(ASK)
+    return queue if queue != name and is_queue(queue) else None
+
+
+def is_own(agent: str, word: str) -> bool:
+    """Say whether an id or key is the agent's own behind walls: it begins with the agent's name and ``-``."""
+    return word.startswith(f"{agent}-")
+
+
+def kept(agent: str, file: str) -> str:
+    """Return the name under which the daemon keeps a file from an agent's room: nobody else's (docs/walls.md)."""
+    return file if is_own(agent, file) else f"{agent}!{file}"
+
+
+def given(agent: str, name: str) -> str:
+    """Return the name that such a file had in the agent's room."""
+    return name.removeprefix(f"{agent}!") if agent else name
 
 
 def is_message_name(name: str) -> bool:

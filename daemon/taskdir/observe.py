@@ -20,6 +20,7 @@ from taskdir.holdings import Holdings
 from taskdir.index import Index
 from taskdir.papers import Papers, shape_of, signature
 from taskdir.places import Places
+from taskdir.rooms import MOST_BYTES, Rooms
 from taskdir.seen import Seen, Signature, Slot
 from taskdir.settings import Settings
 
@@ -40,15 +41,20 @@ class Observer:
         catalog: Catalog,
         published: dict[str, Signature],
         entries: dict[str, Signature],
+        rooms: Rooms | None = None,
     ) -> None:
-        """``published`` and ``entries`` remember offers and state entries: file name → signature as published."""
+        """``published`` and ``entries`` remember offers and state entries: file name → signature as published.
+
+        ``rooms``: behind walls, what agents have.
+        """
+        self._rooms = rooms
         self._places, self._index, self._catalog = places, index, catalog
         self._published, self._entries = published, entries
         self._state_looked = self._offers_looked = float("-inf")
         self._busy = False
         self._inbox: list[str] = []
-        self._holdings = Holdings(places)
-        self.papers = Papers()
+        self._holdings = Holdings(places, walls=rooms is not None)
+        self.papers = Papers(walls=rooms is not None)
         self._contract_files: dict[str, dict[str, Signature]] = {}
         self._first = True
         self._contracts_known = False
@@ -64,6 +70,8 @@ class Observer:
         self._look_at_state(seen, now, settings)
         self._holdings.look(seen, list(self._index.live.values()), now.seconds, settings.scan_seconds)
         self._first = seen.first and seen.blind
+        if self._rooms is not None:
+            self._rooms.settle(seen)
         self._read_taken(seen, now, settings)
         self._read_results(seen, now, settings)
         self._read_messages(seen, now, settings)
@@ -188,7 +196,8 @@ class Observer:
             parts = names.split_claimed(name)
             slot = Slot(agent, str(parts[0])) if agent and parts else None
             limit = settings.max_result_bytes if slot else settings.max_batch_bytes
-            paper = self.papers.read(path, name, limit, now.seconds, settings.settle_seconds, slot)
+            sender = self._rooms.sender(name) if self._rooms is not None and slot is None else ""
+            paper = self.papers.read(path, name, limit, now.seconds, settings.settle_seconds, slot, sender)
             if paper is not None:
                 (seen.results if slot else seen.messages).append(paper)
 
@@ -209,7 +218,9 @@ class Observer:
 
     def _read_messages(self, seen: Seen, now: Now, settings: Settings) -> None:
         """Read the next messages of the last listing, and list again once it is used up: inbox/ may be long."""
-        self.papers.count = 0
+        self.papers.count = self.papers.bytes = 0
+        if self._rooms is not None and self._contracts_known:
+            self._read_rooms(self._rooms, seen, now, settings)
         if not self._inbox:
             found = filter(names.is_message_name, _list(self._places.inbox))
             self._inbox = sorted(found, key=os.fsencode, reverse=True)
@@ -222,6 +233,20 @@ class Observer:
             paper = self.papers.read(path, name, settings.max_batch_bytes, now.seconds, settings.settle_seconds)
             if paper is not None:
                 seen.messages.append(paper)
+
+
+    def _read_rooms(self, rooms: Rooms, seen: Seen, now: Now, settings: Settings) -> None:
+        """Read a message of each agent in turn, so that a flood of one delays the others by no more than its turns."""
+        for messages in rooms.rounds():
+            if self.papers.count >= PASS_LIMIT or self.papers.bytes >= MOST_BYTES:
+                seen.more = True
+                break
+            for path, name, agent in messages:
+                limit = settings.max_batch_bytes
+                paper = self.papers.read(path, name, limit, now.seconds, settings.settle_seconds, sender=agent)
+                if paper is not None:
+                    seen.messages.append(paper)
+        self.papers.count = self.papers.bytes = 0  # the operator's own are not to wait for them
 
 
 def _names(path: str) -> list[str]:

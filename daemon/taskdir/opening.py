@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 
-from taskdir import __version__, settings
+from taskdir import __version__, settings, walls
 from taskdir.disk import Disk
 from taskdir.errors import Busy, Missing
 from taskdir.lock import RootLock
@@ -37,8 +37,21 @@ def take_lock(places: Places) -> RootLock:
         raise
 
 
-def sweep(places: Places, disk: Disk) -> None:
-    """Remove what a life before left half published; put the mode of ready/ right."""
+def make_places(places: Places, disk: Disk, *, closed: bool) -> None:
+    """Make the directories that are missing, be it that somebody deleted one while we run; ``closed``: behind walls."""
+    for path in [*places.public(), *places.private()]:
+        if not os.path.isdir(path):
+            try:
+                disk.mkdir(path, walls.own(places).get(path, 0o755) if closed else 0o755)
+            except OSError as error:
+                log.warning("%s: cannot be made yet: %s", path, error)
+
+
+def sweep(places: Places, disk: Disk, *, closed: bool) -> None:
+    """Make what is missing, remove what a life before left half published, put modes right; ``closed``: all modes."""
+    make_places(places, disk, closed=closed)
+    if closed:
+        walls.close(places, disk)
     for name in os.listdir(places.staging):
         with contextlib.suppress(OSError):  # strangers may stay
             disk.unlink(os.path.join(places.staging, name))

@@ -39,7 +39,10 @@ def note(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
     if about is not None and known.task(about) is None:
         raise Invalid("note-unknown-task", "there is no such task", pointer="/task", hint="`taskdir list` shows all")
     said = {"by": id, "sha256": paper.sha256, "message": paper.value["message"]}
-    return [{"event": "noted", **said} | documents.compact(id=about, **{"from": paper.value.get("from")})]
+    return [
+        {"event": "noted", **said}
+        | documents.compact(id=about, **{"from": paper.value.get("from") or paper.sender or None})
+    ]
 
 
 def state(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
@@ -60,4 +63,4 @@ def state(known: Known, seen: Seen, paper: Paper, id: str) -> list[Event]:
         fault.message, fault.code = f"{fault.message} ({fault.code})", "state-contract"
         raise fault
     told = {"by": id, "sha256": paper.sha256, "key": key, "version": version + 1, "value": value}
-    return [{"event": "set", **told} | documents.compact(**{"from": paper.value.get("from")})]
+    return [{"event": "set", **told} | documents.compact(**{"from": paper.value.get("from") or paper.sender or None})]

@@ -40,14 +40,23 @@ def shape_of(found: os.stat_result) -> Signature:
 class Papers:
     """Reads messages and results; remembers which are still being written and which could not be removed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, walls: bool = False) -> None:
+        """``walls``: what agents hand in is theirs, never a second name of a file of the daemon's."""
+        self.walls = walls
         self._waiting: dict[str, tuple[Signature, float]] = {}
         self._stuck: dict[str, Signature] = {}
         self._first_seen: dict[str, tuple[Signature, float]] = {}
-        self.count = 0
+        self.count = self.bytes = 0
 
     def read(
-        self, path: str, name: str, limit: int, now: float, settle: float, slot: Slot | None = None
+        self,
+        path: str,
+        name: str,
+        limit: int,
+        now: float,
+        settle: float,
+        slot: Slot | None = None,
+        sender: str = "",
     ) -> Paper | None:
         """Read one file of at most ``limit`` bytes; None while it is unfinished, or when it is gone or stuck.
 
@@ -58,9 +67,9 @@ class Papers:
             shape = signature(path)
             if shape is None or self._stuck.get(path) == shape or (known == shape and now - since < settle):
                 return None
-        paper = Paper(path, name, slot=slot)
+        paper = Paper(path, name, slot=slot, sender=sender)
         try:
-            _fill(paper, limit)
+            _fill(paper, limit, own=not (self.walls and (slot or sender)))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -71,6 +80,7 @@ class Papers:
             return None
         waits_for_others = self._first_seen.get(path, (None, now))[0] == shape  # what it names may lie behind it
         self.count += not waits_for_others
+        self.bytes += paper.size
         if paper.special and slot is not None:
             paper.sha256 = NO_BYTES
         if paper.fault is not None and paper.fault.code in _UNFINISHED and known != shape:
@@ -107,6 +117,11 @@ class Papers:
         return min((since + settle for _, since in waiting), default=None)
 
 
+def is_foreign(found: os.stat_result) -> bool:
+    """Say whether a file is no second name of one of ours, such as the log: it is another user's, or has one name."""
+    return found.st_uid != os.geteuid() or found.st_nlink == 1
+
+
 def not_regular(error: NotRegular) -> Invalid:
     """Say that something is no regular file."""
     return Invalid("not-regular", f"this is a {error.kind}, not a regular file", hint="write a plain file")
@@ -122,7 +137,7 @@ def unreadable(error: OSError) -> Invalid:
     return Invalid("unreadable", f"the daemon cannot read the file: {error.strerror}", hint="chmod a+r")
 
 
-def _fill(paper: Paper, limit: int) -> None:
+def _fill(paper: Paper, limit: int, *, own: bool = True) -> None:
     try:
         data, found = read_shaped(paper.path, limit)
     except NotRegular as error:
@@ -135,9 +150,11 @@ def _fill(paper: Paper, limit: int) -> None:
             raise
         fault = unreadable(error)
     else:
-        paper.shape = shape_of(found)
-        _judge(paper, data)
-        return
+        if own or is_foreign(found):
+            paper.shape = shape_of(found)
+            _judge(paper, data)
+            return
+        fault = Invalid("unreadable", "this file is the daemon's own", hint="write a file of your own")
     paper.special, paper.fault, paper.shape = True, fault, signature(paper.path)
 
 

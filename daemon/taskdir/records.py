@@ -11,6 +11,7 @@ import os
 from taskdir import names
 from taskdir.disk import SYNC_ERRORS, Disk, holds
 from taskdir.documents import Task
+from taskdir.handover import Handover
 from taskdir.index import Index
 from taskdir.journal import SyncFailed
 from taskdir.known import record_bytes
@@ -29,8 +30,8 @@ AT_ONCE = 512
 class Records:
     """The writer of done/ and failed/."""
 
-    def __init__(self, places: Places, disk: Disk, index: Index) -> None:
-        self._places, self._disk, self._index = places, disk, index
+    def __init__(self, places: Places, disk: Disk, index: Index, handover: Handover | None = None) -> None:
+        self._places, self._disk, self._index, self._handover = places, disk, index, handover
         # Of what ended after the first seq and up to the second, the life before may have left no record.
         self._old, self._old_end = int(index.meta("records_synced") or 0), index.mark.seq
         self._due: set[str] = set()
@@ -63,6 +64,8 @@ class Records:
             try:
                 if task is not None and task.state not in ("failed", "canceled"):
                     self._disk.unlink(f"{self._places.failed}/{id}{names.TASK}")
+                    if self._handover is not None:
+                        self._handover.forget_record(id)
             except OSError as error:
                 log.warning("the old record of %s cannot be removed yet: %s", id, error)
                 continue
@@ -92,6 +95,8 @@ class Records:
             log.warning("the record of %s cannot be published yet: %s", task.id, error)
             return False
         self._unsynced.append(path)
+        if self._handover is not None and (copy := self._handover.record(task, data)) is not None:
+            self._unsynced.append(copy)
         return True
 
     def sync_now_and_then(self, now: float) -> None:
@@ -121,7 +126,8 @@ class Records:
         if len(self._unsynced) <= SYNC_SINGLY or not all(map(self._disk.sync_file_system, homes)):
             for path in self._unsynced:
                 self._disk.sync_file(path)
-        for home in homes:
+        rooms = {os.path.dirname(path) for path in self._unsynced}.difference(homes)
+        for home in (*homes, *filter(os.path.isdir, sorted(rooms))):
             self._disk.sync_dir(home)
 
 

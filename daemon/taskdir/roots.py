@@ -94,6 +94,28 @@ def settings(root: str) -> dict[str, Any]:
     return found
 
 
+def place(root: str, found: dict[str, Any] | None = None) -> Places:
+    """Return a root's paths as this user sees them: behind walls an agent has a room, the operator all (docs/walls.md).
+
+    ``found`` are its settings, if they were read already. Raises Missing for a user that is neither, ConfigError.
+    """
+    places = Places(root)
+    if (settings(root) if found is None else found).get("walls") is not True or os.access(places.inbox, os.W_OK):
+        return places
+    for agent in sorted(_listed(places.agents)):
+        if os.access(places.room(agent, "inbox"), os.W_OK | os.X_OK):
+            return Places(root, agent)
+    told = f"user {os.geteuid()} is no agent here, and this root keeps its agents apart"
+    raise Missing("no-room", told, path=root, hint="`taskdir agent add NAME --user U`, as root, makes it one")
+
+
+def of_claim(path: str) -> Places:
+    """Return the root that a claimed file lies in, as the agent sees it whose claim it is."""
+    mine = os.path.dirname(os.path.abspath(path))
+    places, agent = Places(os.path.dirname(os.path.dirname(mine))), os.path.basename(mine)
+    return Places(places.root, agent) if os.path.isdir(places.room(agent)) else places
+
+
 def max_claims(root: str) -> int:
     """Return how many unfinished claims an agent may hold (settings, default 1)."""
     found = settings(root).get("max_claims", 1)
@@ -110,6 +132,8 @@ def daemon_runs(root: str) -> bool:
     """Say whether a daemon holds the root: probe its lock *shared*, let go at once (SPEC section 10.1)."""
     try:
         fd = HERE.open_root(root)
+    except PermissionError:
+        return True  # behind walls nobody but the daemon's user can tell: take it for running
     except OSError:
         return False
     try:
@@ -118,9 +142,12 @@ def daemon_runs(root: str) -> bool:
         os.close(fd)
 
 
-def mint_id() -> str:
-    """Return a fresh id, as UUIDv7 does: the time in microseconds, so that ids sort by age, then 48 random bits."""
-    return f"t-{time.time_ns() // 1000:013x}-{os.urandom(6).hex()}"
+def mint_id(agent: str | None = None) -> str:
+    """Return a fresh id, as UUIDv7 does: the time in microseconds, so that ids sort by age, then 48 random bits.
+
+    ``agent``: behind walls, whose it is to be.
+    """
+    return f"{f'{agent}-' if agent else ''}t-{time.time_ns() // 1000:013x}-{os.urandom(6).hex()}"
 
 
 def read_json(path: str) -> dict[str, Any] | None:
@@ -163,6 +190,8 @@ def standing(places: Places, id: str, *, thorough: bool = True) -> Standing | No
         return Standing(state, _record(places, id) if state in FINAL else None)
     # Last, since a refusal of another message under the same id says nothing about the task that has it.
     reason = read_json(reason_path)
+    if reason is None and places.agent is not None and names.is_own(places.agent, id):
+        return Standing("queued")  # behind walls no file of ours tells of a task of ours that others may hold
     return Standing("rejected", reason) if reason is not None else Standing("unknown")
 
 

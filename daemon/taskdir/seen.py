@@ -29,7 +29,7 @@ class Paper:
     ``path`` is where it lies now (its place, or .taskdir/taken/), ``name`` its own name, ``sha256`` of the bytes that
     were judged. Exactly one of ``value`` and ``fault`` counts; ``special`` is set for what has no bytes to judge: no
     regular file, too large, or unreadable. ``shape`` is how it looked then; ``settled`` is set when it names other
-    messages and lay here unchanged for the settle time.
+    messages and lay here unchanged for the settle time. ``sender``: the agent whose room it came from, behind walls.
     """
 
     path: str
@@ -42,6 +42,7 @@ class Paper:
     settled: bool = False
     slot: Slot | None = None
     shape: Signature | None = None
+    sender: str = ""
 
 
 @dataclass(slots=True)
@@ -74,7 +75,8 @@ class Seen:
     offers that are not as they were published. ``edited`` are the names in state/ that are not as the daemon wrote
     them, ``missing`` those that were removed there or show an older version. ``first``: the first pass since the daemon
     started, and each after it till all results that lay there were read. ``more``: papers were left for the next pass.
-    ``blind``: some directory in claimed/ could not be listed.
+    ``blind``: some directory in claimed/ could not be listed. ``asks``: behind walls, (agent, queue) for each ask, in
+    the order in which they came.
     """
 
     messages: list[Paper] = field(default_factory=list)
@@ -91,3 +93,4 @@ class Seen:
     first: bool = False
     more: bool = False
     blind: bool = False
+    asks: list[tuple[str, str]] = field(default_factory=list)

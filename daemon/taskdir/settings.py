@@ -34,6 +34,11 @@ class Settings:
     context_bytes: int = 65_536
     bench_after: int = 5
     bench_seconds: float = 60.0
+    walls: bool = False
+
+    def offered(self) -> int:
+        """Return how many tasks of a queue are offered at once; behind walls none is, they are handed out."""
+        return 0 if self.walls else self.window
 
     def all_queues(self) -> list[str]:
         """Return every queue that exists by name: ``default`` and the declared ones."""

@@ -59,7 +59,7 @@ def send(
     places: Places, disk: Disk, key: str, value: Any, if_version: int | None = None, sender: str | None = None
 ) -> Sent:
     """Submit a change; ``if_version``: only if the key is at this version then, 0 if it is unset."""
-    id = roots.mint_id()
+    id = roots.mint_id(places.agent)
     message = {"kind": "state", "key": checked(key), "value": value}
     message |= {} if if_version is None else {"if_version": if_version}
     message |= {} if sender is None else {"from": sender}

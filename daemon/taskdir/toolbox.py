@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 from taskdir import asking, briefing, facts, gestures, names, roots, shared, story, strictjson
 from taskdir.clock import Clock
 from taskdir.disk import Disk
-from taskdir.errors import Busy, Missing, TaskdirError, Usage
+from taskdir.errors import Busy, Missing, TaskdirError, Usage, claim_lost
 from taskdir.held import VERDICT_SECONDS, failure
 from taskdir.nearby import nearby
-from taskdir.places import Places
 from taskdir.validate import Checker
 
 LONGEST_WAIT = 60
@@ -101,7 +100,7 @@ class Toolbox:
     """The tools on one root. Keeps nothing between calls; may be called from several threads at once."""
 
     def __init__(self, root: str) -> None:
-        self._places, self._disk = Places(root), Disk()
+        self._places, self._disk = roots.place(root), Disk()
         self._checkers = {name: Checker(tool.schema()) for name, tool in TOOLS.items()}
         self._tools: dict[str, Callable[..., Steps]] = {
             "describe": self._describe,
@@ -149,7 +148,7 @@ class Toolbox:
         path = self._held(agent, id, attempt)
         kept = gestures.renew(self._disk, path) if note is None else gestures.note(self._disk, path, note)
         if not kept:
-            raise gestures.lost(path)
+            raise claim_lost(path)
         lease = (roots.read_json(path) or {}).get("lease_seconds")
         return {"renewed": True} | ({"lease_seconds": lease} if lease is not None else {})
 
@@ -164,12 +163,12 @@ class Toolbox:
         yield from ()
         path = self._held(agent, id, attempt)
         if not gestures.give_back(self._disk, path):
-            raise gestures.lost(path)
+            raise claim_lost(path)
         return {"given_back": True}
 
     def _submit(self, message: dict[str, Any], id: str | None = None, agent: str | None = None) -> Steps:
         own = message.get("id")
-        id = id or (own if isinstance(own, str) else roots.mint_id())
+        id = id or (own if isinstance(own, str) else roots.mint_id(self._places.agent))
         if agent is not None and message.get("kind") != "batch":
             message = message | {"from": message.get("from", agent)}
         data = gestures.submit(self._places, self._disk, message, id)

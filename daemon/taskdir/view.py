@@ -16,6 +16,7 @@ from typing import Any
 from taskdir import names, strictjson
 from taskdir.disk import Disk, NotRegular, TooLarge, read_again, read_regular
 from taskdir.documents import Task
+from taskdir.handover import Handover
 from taskdir.index import Index
 from taskdir.papers import Papers, signature
 from taskdir.places import Places
@@ -31,9 +32,21 @@ _EXPELLED = frozenset({"ready-stranger", "claim-unknown", "state-stranger", "sta
 class View:
     """The writer of rejected/, of refused.json files, and the taker of inputs; ``publish`` is its one verb."""
 
-    def __init__(self, places: Places, disk: Disk, index: Index, papers: Papers, is_due: Callable[[str], bool]) -> None:
-        """``is_due`` tells of a task whose record is not published yet: its claims stay as they are until it is."""
+    def __init__(
+        self,
+        places: Places,
+        disk: Disk,
+        index: Index,
+        papers: Papers,
+        is_due: Callable[[str], bool],
+        handover: Handover | None = None,
+    ) -> None:
+        """``is_due`` tells of a task whose record is not published yet: its claims stay as they are until it is.
+
+        ``handover``, behind walls, tells agents what became of theirs.
+        """
         self._places, self._disk, self._index, self._papers, self._is_due = places, disk, index, papers, is_due
+        self._handover = handover
         self._unanswered: dict[str, tuple[Callable[..., None], Paper]] = {}
         self._numbers = itertools.count(int.from_bytes(os.urandom(5), "big"))
 
@@ -102,6 +115,8 @@ class View:
                 self._write(base + names.REFUSED, strictjson.pretty(task.refusal))
                 self._take(paper)
         elif self._was_judged(task, stem.attempt, paper.sha256):
+            if self._handover is not None:
+                self._handover.end_of_refusals(slot.agent, paper, task.id, stem.attempt)
             self._take(paper)
         elif (refusal := self._index.register.refusal(paper.name)) is not None and refusal[0] == paper.sha256:
             self._reject(paper, paper.name, refusal[1], refusal[2])
@@ -112,7 +127,7 @@ class View:
         return last or self._index.judged(task.id, attempt) == sha256
 
     def _answer_message(self, paper: Paper) -> None:
-        id = paper.name.removesuffix(names.TASK)
+        id = names.given(paper.sender, paper.name).removesuffix(names.TASK)
         if names.is_word(id) and self._index.register.message(id) == paper.sha256:  # else it may be no UTF-8
             self._take(paper)
             return
@@ -125,6 +140,8 @@ class View:
     def _drop_reason(self, file: str) -> None:
         """Remove the reason of a file that was accepted since; the input is still there, so nobody is misled."""
         self._disk.unlink(os.path.join(self._places.rejected, names.reason_name(file)))
+        if self._handover is not None:
+            self._handover.forget_reason(file)
         self._index.register.forget_refusal(file)
 
     def _expel(self, place: str, name: str) -> None:
@@ -138,6 +155,9 @@ class View:
         """Put the reason, then the file, into rejected/; an older file of that name with other bytes is kept aside."""
         stored = names.rejected_name(name, seq)
         self._write(os.path.join(self._places.rejected, names.reason_name(stored)), strictjson.pretty(reason))
+        agent = paper.slot.agent if paper.slot else paper.sender
+        if self._handover is not None and agent:
+            self._handover.reason(agent, names.given(agent, stored), reason)
         self._move_to_rejected(paper, stored, seq)
 
     def _move_to_rejected(self, paper: Paper, stored: str, seq: int) -> None:
@@ -145,6 +165,9 @@ class View:
         known = not paper.special or paper.shape is not None
         source = self._take_over(paper) if known else paper.path
         if source is None or not os.path.lexists(source):
+            return
+        if self._handover is not None and paper.sender:
+            self._handover.give_back(paper.sender, source, names.given(paper.sender, stored))
             return
         if os.path.lexists(target) and not _is_same(target, paper):
             older = f"{stored.removesuffix(names.TASK)}.{seq:012d}.json"
@@ -193,6 +216,8 @@ class View:
     def _hand_back(self, taken: str) -> None:
         _, agent, name = taken.split("!", 2) if taken.count("!") >= 2 else ("", "", taken)
         home = os.path.join(self._places.claimed, agent) if agent else self._places.inbox
+        if self._handover is not None and not agent:
+            home, name = self._handover.home(name)
         path = os.path.join(self._places.taken, taken)
         if os.path.isdir(home) and self._disk.link(path, os.path.join(home, name)):
             self._disk.unlink(path)

@@ -23,7 +23,7 @@ _OVERFLOW, _GONE, _IS_DIR = 0x4000, 0x8000, 0x40000000
 _APPEARS = _CLOSE_WRITE | _MOVED_TO | _CREATE
 _HEAD = struct.Struct("iIII")
 _CHUNK = 65536
-_ASKED = ("inbox", "claimed", "contracts", "taskdir.json")
+_ASKED = ("inbox", "claimed", "agents", "contracts", "taskdir.json")
 
 
 class Source(Protocol):
@@ -130,10 +130,16 @@ class Inotify:
         self._watch(b"contracts", _APPEARS)
         self._watch(os.path.join(b"contracts", b"state"), _APPEARS)
         self._watch(b"claimed", _APPEARS)
-        with contextlib.suppress(OSError), os.scandir(os.path.join(self._root, b"claimed")) as agents:
-            for agent in agents:
-                if agent.is_dir(follow_symlinks=False):
-                    self._watch(os.path.join(b"claimed", agent.name), _APPEARS | _MOVED_FROM)
+        for agent in self._inner(b"claimed"):
+            self._watch(os.path.join(b"claimed", agent), _APPEARS | _MOVED_FROM)
+        self._watch(b"agents", _APPEARS)
+        for agent in self._inner(b"agents"):
+            self._watch(os.path.join(b"agents", agent, b"inbox"), _APPEARS)
+
+    def _inner(self, place: bytes) -> list[bytes]:
+        with contextlib.suppress(OSError), os.scandir(os.path.join(self._root, place)) as found:
+            return [each.name for each in found if each.is_dir(follow_symlinks=False)]
+        return []
 
     def _watch(self, place: bytes, mask: int) -> None:
         path = os.path.join(self._root, place)

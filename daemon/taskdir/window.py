@@ -35,7 +35,7 @@ class Window:
         offering = self._index.queues()
         self._make_missing(sorted({*settings.all_queues(), *offering}), seen)
         queues = sorted({*offering, *seen.ready})
-        wanted = {queue: self._wanted(queue, settings.window) for queue in queues}
+        wanted = {queue: self._wanted(queue, settings.offered()) for queue in queues}
         changed, lost = False, set[str]()
         for queue, tasks in wanted.items():
             for name in seen.ready.get(queue, {}):

@@ -46,7 +46,7 @@ def files_unsynced() -> None:
     """Hand messages and results in without their bytes being waited for."""
     real: Any = Disk.create
 
-    def create(self: Disk, path: str, data: bytes, *, mode: int = 0o644, sync: bool = False) -> Any:
+    def create(self: Disk, path: str, data: bytes, *, mode: int | None = None, sync: bool = False) -> Any:
         return real(self, path, data, mode=mode, sync=False)
 
     Disk.create = create  # type: ignore[method-assign]

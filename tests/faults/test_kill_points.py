@@ -21,6 +21,7 @@ from faults.world import Countdown, Killed, World
 from taskdir import journal, strictjson, view
 from taskdir.documents import timestamp
 from taskdir.logread import Reader, segments
+from taskdir.places import ROOM
 
 Story = Callable[[World], None]
 TMPFS = "/dev/shm"
@@ -196,7 +197,43 @@ def schedule(world: World) -> None:
         world.passes()
 
 
-STORIES: list[Story] = [good_life, bad_lives, gate, workflow, shelf, schedule]
+def walls(world: World) -> None:
+    """Behind walls: an ask in vain and three that are met, a give-back, an expiry, what is late, refused, accepted."""
+    world.write("taskdir.json", {"protocol": 1, "settle_seconds": 0, "walls": True})
+    for agent in ("ann", "bob"):
+        for part in (f"claimed/{agent}", *(f"agents/{agent}/{part}" for part in ROOM)):
+            os.makedirs(world.root / part)
+
+    def put(path: str, value: object) -> None:
+        world.write(path, value)
+        world.passes()
+
+    def ask(agent: str) -> None:
+        (world.root / f"claimed/{agent}/default.ask").touch()
+        world.passes()
+
+    def finish(agent: str, value: object) -> None:
+        put(f"claimed/{agent}/{json.loads(world.held(agent).read_text())['result_file']}", value)
+
+    ask("bob")
+    assert not os.listdir(world.root / "claimed/bob")
+    put("agents/ann/inbox/ann-1.json", {"type": "count", "lease_seconds": 5})
+    put("agents/ann/inbox/bob-9.json", {"type": "count"})
+    ask("bob")
+    world.give_back("bob")
+    world.passes()
+    ask("bob")
+    result = json.loads(world.held("bob").read_text())["result_file"]
+    for _ in range(8):
+        world.clock.seconds += 2
+        world.passes()
+    put(f"claimed/bob/{result}", {"status": "ok", "output": 1})
+    ask("bob")
+    finish("bob", {"status": "ok", "output": "not a number"})
+    finish("bob", {"status": "ok", "output": 7})
+
+
+STORIES: list[Story] = [good_life, bad_lives, gate, workflow, shelf, schedule, walls]
 
 
 def play(base: Path, story: Story, at: int | None, *, lose_index: bool = False) -> World:

@@ -17,15 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "daemon" / "taskdir"
 
 MAP = {
-    "pure": "errors names places nearby patterns strictjson lint excerpt jsonc locate rules documents seen lifecycle",
+    "pure": "errors names ownership places nearby patterns strictjson lint excerpt jsonc locate rules documents seen"
+    " lifecycle",
     "ground": "system",  # what differs between operating systems
     "edges": "clock disk lock watch validate filesystem textlog terminal notify",  # one outside thing each
     "knowledge": "settings contracts logread journal register stories asking lines shelf tasks trouble index known"
-    " holdings papers observe acceptance orders records entries window mends view facts precedence audit checkpoint"
-    " compare chain",
-    "desks": "claims results leases benches offers state intake",  # one duty each, no disk, no clock
-    "running": "roots gestures shared held work client aio given opening daemon merging vscode annotate recognise vet"
-    " check waiting story overview graph briefing toolbox mcpserver dialects trespass hooks agentfiles service.*"
+    " papers holdings rooms handover walls observe acceptance orders records entries window mends view facts precedence"
+    " audit checkpoint compare chain",
+    "desks": "claims results leases benches handouts offers state intake",  # one duty each, no disk, no clock
+    "running": "roots taken gestures shared held work client aio given opening daemon merging vscode annotate recognise"
+    " vet check waiting story overview graph briefing toolbox mcpserver dialects trespass hooks agentfiles service.*"
     " service report.* report doctor.* doctor demo.* demo conformance.* conformance runner.* runner"
     " interchange.* interchange",
     "surface": "cli.frame cli.argparser cli.parsers cli.quick cli.described cli.words cli.findings cli.* cli __init__"

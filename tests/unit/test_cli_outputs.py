@@ -265,6 +265,18 @@ def test_other_programs_formats(world: World, said: Said, tmp_path: Path) -> Non
     assert list(request) == ["resourceSpans"]
 
 
+def test_agents_behind_walls(world: World, said: Said) -> None:
+    """Adding one needs root and is played in tests/faults/test_walls.py; here, that the schema takes what it prints."""
+    said("agent", "list", code=78)
+    world.write("taskdir.json", {"protocol": 1, "walls": True})
+    assert said("agent", "list") == [[]]
+    (world.root / "agents/ann").mkdir(parents=True)
+    (world.root / "claimed/ann").mkdir()
+    assert [each["agent"] for each in said("agent", "list")[0]] == ["ann"]
+    said("agent", "add", "ann-two", "--user", "1234:1234", code=65)
+    assert faults("agent", {"agent": "ann", "group": 1234}) == []
+
+
 def test_a_server() -> None:
     """Played for real in tests/scenario/test_mcp.py; here, that its schema takes what it prints."""
     entry = {"type": "http", "url": "http://127.0.0.1:8123/mcp", "headers": {"Authorization": "Bearer abc"}}

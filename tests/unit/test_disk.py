@@ -180,6 +180,16 @@ CASES = {
     "mkdir, whatever the umask": Case({}, lambda d, at: d.mkdir(at + "a", 0o1777), True, ["mkdir a"], {"a/": "1777"}),
     "remove a tree": Case({"a/": "755"}, lambda d, at: d.remove_tree(at + "a"), None, ["rmtree a"], {}),
     "chmod": Case({"a/": "755"}, lambda d, at: d.chmod(at + "a", 0o555), None, ["chmod a"], {"a/": "555"}),
+    "create, for others too": Case(
+        {},
+        lambda d, at: oct(d.create(at + "a", DATA, mode=0o666).st_mode & 0o777),
+        "0o666",
+        ["create a", "write a"],
+        {"a": "new"},
+    ),
+    "chmod, with a group": Case(
+        {"a/": "755"}, lambda d, at: d.chmod(at + "a", 0o770, os.getgid()), None, ["chmod a"], {"a/": "770"}
+    ),
     "append text": Case(A, lambda d, at: d.append_text(at + "a", DATA), None, ["append a"], {"a": "oldnew"}),
     "append text, the first": Case({}, lambda d, at: d.append_text(at + "a", DATA), None, ["append a"], {"a": "new"}),
     "sync a file": Case(A, lambda d, at: d.sync_file(at + "a"), None, ["fsync a"], A),

@@ -57,3 +57,7 @@ def test_what_the_file_system_refuses_is_told() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with errors.Telling("x"):
         pass
+
+
+def test_a_lost_claim_is_told() -> None:
+    assert errors.claim_lost("claimed/me/x.json").as_dict()["code"] == "claim-lost"

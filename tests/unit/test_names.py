@@ -114,3 +114,20 @@ def test_what_was_not_told_so(told: str) -> None:
 )
 def test_names_of_segments(name: str, good: bool) -> None:
     assert names.is_segment_name(name) is good
+
+
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [("default.ask", "default"), ("@bob.ask", "@bob"), ("default", None), (".ask", None), ("a b.ask", None)],
+)
+def test_an_ask_names_its_queue(name: str, queue: str | None) -> None:
+    assert names.asked(name) == queue
+
+
+@pytest.mark.parametrize(
+    ("file", "kept"), [("ann-1.json", "ann-1.json"), ("bob-1.json", "ann!bob-1.json"), ("ann!x.json", "ann!ann!x.json")]
+)
+def test_what_an_agent_sent_is_kept_under_a_name_of_its_own(file: str, kept: str) -> None:
+    assert names.kept("ann", file) == kept
+    assert names.given("ann", kept) == file
+    assert names.given("", kept) == kept

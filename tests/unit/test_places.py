@@ -15,3 +15,11 @@ def test_places() -> None:
     assert (places.settings, places.log) == ("/root/taskdir.json", "/root/log.jsonl")
     assert (places.index, places.who) == ("/root/.taskdir/index.sqlite", "/root/.taskdir/daemon.json")
     assert places.join("a", "b") == "/root/a/b"
+
+
+def test_places_of_an_agent_behind_walls() -> None:
+    places = Places("/root", "ann")
+    assert places.inbox == "/root/agents/ann/inbox"
+    assert (places.done, places.failed) == ("/root/agents/ann/done", "/root/agents/ann/failed")
+    assert places.rejected == places.room("ann", "rejected") == "/root/agents/ann/rejected"
+    assert (places.claimed, places.state, places.agent) == ("/root/claimed", "/root/state", "ann")

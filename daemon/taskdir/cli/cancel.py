@@ -29,7 +29,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
     asks = {name: value for name, value in asks.items() if value is not None}
     sent = []
     for task in args.ids:
-        id = roots.mint_id()
+        id = roots.mint_id(places.agent)
         sent.append((id, gestures.submit(places, disk, {"kind": "cancel", "task": task, **asks}, id)))
     report_submitted(env, sent, shown=False)
     return 0

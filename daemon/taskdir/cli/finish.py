@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
     gestures.stem_path(args.path)
     path = os.path.abspath(args.path)
     data = gestures.finish(Disk(), path, _result(args))
-    runs = roots.daemon_runs(gestures.places_of(path).root)
+    runs = roots.daemon_runs(roots.of_claim(path).root)
     look = partial(gestures.finish_verdict, path, data)
     verdict = gestures.verdict(look, VERDICT_SECONDS) if runs else gestures.Verdict("waiting")
     if env.json:

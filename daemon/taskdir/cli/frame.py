@@ -34,11 +34,10 @@ class Env:
         self._places: Places | None = None
 
     def places(self) -> Places:
-        """Return the root's paths. Raises Missing when there is no root, ConfigError for another protocol."""
+        """Return the root's paths. Raises Missing when there is none for us, ConfigError for another protocol."""
         if self._places is None:
             root = roots.find(self.named_root)
-            roots.settings(root)
-            self._places = Places(root)
+            self._places = roots.place(root)
         return self._places
 
     def root(self) -> Path:

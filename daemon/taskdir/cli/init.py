@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 
-from taskdir import roots
+from taskdir import roots, walls
 from taskdir.cli.frame import Env
 from taskdir.disk import Disk
 from taskdir.errors import CannotCreate, Usage
@@ -21,6 +21,7 @@ OURS = "taskdir.json inbox/ ready/ claimed/ done/ failed/ rejected/ state/ log.j
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("dir", nargs="?", metavar="DIR", help="where; made if need be (default: here)")
+    parser.add_argument("--walls", action="store_true", help="keep agents apart, each a user of its own: docs/walls.md")
     parser.add_argument(
         "--editor", choices=("vscode",), help="also write .vscode/: schemas, and a task that checks all"
     )
@@ -44,7 +45,9 @@ def run(args: argparse.Namespace, env: Env) -> int:
     _make_ready(disk, places)
     _write(disk, os.path.join(places.contracts, "echo.json"), (json.dumps(ECHO) + "\n").encode())
     _write(disk, places.join(".gitignore"), _gitignore())
-    _write(disk, places.settings, b'{"protocol": 1}\n')
+    _write(disk, places.settings, b'{"protocol": 1, "walls": true}\n' if args.walls else b'{"protocol": 1}\n')
+    if args.walls:
+        walls.close(places, disk)
     disk.sync_dir(places.root)
     roots.settings(places.root)
     _report(env, places.root, fresh, _set_up(args, disk, places.root))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskdir import gestures, roots
 from taskdir.cli.frame import Env, read_input, report_submitted
 from taskdir.disk import Disk
-from taskdir.errors import Usage
+from taskdir.errors import Usage, claim_lost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def run(args: argparse.Namespace, env: Env) -> int:
         if args.task or args.from_:
             raise Usage("usage", "--task and --from go without PATH")
         if not gestures.note(Disk(), args.words[0], text):
-            raise gestures.lost(args.words[0])
+            raise claim_lost(args.words[0])
         return 0
     message: dict[str, Any] = {"kind": "note", "message": text, "task": args.task, "from": args.from_}
     message = {name: value for name, value in message.items() if value is not None}
-    id = roots.mint_id()
+    id = roots.mint_id(env.places().agent)
     report_submitted(env, [(id, gestures.submit(env.places(), Disk(), message, id))])
     return 0

@@ -41,6 +41,7 @@ VERBS = {
     "state": "read and change the shared state",
     "export": "print the log as CloudEvents or as OpenTelemetry spans",
     "report": "write the log as one HTML page",
+    "agent": "list or add agents that are users of their own",
     "contract": "list, check or add task types",
     "validate": "check documents before they are used",
     "check": "compare the directories with the log",

@@ -8,8 +8,9 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from taskdir import __version__, textlog
+from taskdir import __version__, roots, textlog
 from taskdir.cli.frame import Env
+from taskdir.places import Places
 
 if TYPE_CHECKING:
     from taskdir.daemon import Daemon
@@ -29,11 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, env: Env) -> int:
     """Run it. Loads the daemon's modules only here, so that --help needs none of them."""
+    from taskdir import walls
     from taskdir.daemon import Daemon
     from taskdir.notify import Manager
     from taskdir.watch import Hints
 
     root = env.root()
+    if roots.settings(str(root)).get("walls") is True:
+        walls.check_user(Places(str(root)))
     gc.set_threshold(50_000, 20, 20)  # a batch makes much that goes all at once, and hardly a cycle
     handler = textlog.start(args.log_format, all_events=args.verbose)
     try:

@@ -58,10 +58,10 @@ def run(args: argparse.Namespace, env: Env) -> int:
         raise Usage("usage", "--id goes with one FILE", hint="name the others by their files")
     places, disk = env.places(), Disk()
     if args.type is not None:
-        id = args.id or roots.mint_id()
+        id = args.id or roots.mint_id(places.agent)
         ready = [(id, gestures.encode({"type": args.type, **fields}))]
     else:
-        ready = [_from_file(name, args.id) for name in args.files]
+        ready = [_from_file(name, args.id, places.agent) for name in args.files]
     sent: list[tuple[str, bytes]] = []
     failed: TaskdirError | None = None
     for id, data in ready:
@@ -85,7 +85,7 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None or name == "input"}
 
 
-def _from_file(name: str, id: str | None) -> tuple[str, bytes]:
+def _from_file(name: str, id: str | None, agent: str | None) -> tuple[str, bytes]:
     """Return id and bytes of a message in a file; the bytes stay as they are: submitting them again is harmless."""
     data = read_input("-") if name == "-" else read_file(name)
     try:
@@ -94,7 +94,7 @@ def _from_file(name: str, id: str | None) -> tuple[str, bytes]:
         raise Invalid(error.code, error.message, path=name, hint=error.hint) from None
     own = value.get("id") if isinstance(value, dict) else None
     if id is None and name == "-":
-        id = own if isinstance(own, str) else roots.mint_id()
+        id = own if isinstance(own, str) else roots.mint_id(agent)
     elif id is None:
         id = os.path.basename(name).removesuffix(names.TASK)
     if not names.is_word(id):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from taskdir.doctor import ground, house, life
+from taskdir.doctor import ground, house, life, walls
 from taskdir.doctor.site import Finding, Site, error, visit
 
 __all__ = ["PROBES", "Finding", "Site", "examine", "visit"]
@@ -34,6 +34,7 @@ PROBES: tuple[Probe, ...] = (
     life.index_is_at_the_log,
     life.nothing_is_left_behind,
     life.claims_are_alive,
+    walls.walls_stand,
 )
 
 

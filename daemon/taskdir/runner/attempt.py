@@ -45,7 +45,7 @@ class Attempt:
         """``word``: says "stopped" when the runner is to let go at once."""
         self._claim, self._options, self._disk, self._word = claim, options, disk, word
         self._paths = Paths(options.work, options.agent, f"{claim.id}.{claim.attempt}")
-        self._root = gestures.places_of(claim.path).root
+        self._root = roots.of_claim(claim.path).root
         type = str(claim.task.get("type"))
         self._contract = roots.read_json(os.path.join(self._root, "contracts", f"{type}.json")) or {}
         self._check = Checker(claim.task["output_schema"]) if "output_schema" in claim.task else None

@@ -39,7 +39,7 @@ _TREE = (
 
 def lay(space: Workspace, claim: Claim, disk: Disk) -> None:
     """Put the task on the desk, before the first try."""
-    paths, places = space.paths, gestures.places_of(claim.path)
+    paths, places = space.paths, roots.of_claim(claim.path)
     for path in (paths.desk, paths.offered, paths.context):
         disk.mkdir(path)
     disk.create(paths.on_desk(".gitignore"), b"*\n")
