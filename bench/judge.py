@@ -40,6 +40,7 @@ GOALS = (
     Goal("b", "ratio the floor", "… against the floor: the same file operations, no daemon", 0.6, True, "×"),
     Goal("d", "latency rest p50 ms", "submit to claimable at rest, p50", 2, False, "ms"),
     Goal("d", "latency rest p99 ms", "submit to claimable at rest, p99", 10, False, "ms"),
+    Goal("d", "latency hostile max ms", "a hostile document's verdict, the slowest of all", 100, False, "ms"),
     Goal("e", "ratio waiting", "claim and complete with 1M waiting, against 1k waiting", 0.8, True, "×"),
     Goal("f", "waiting memory mb", "memory of the daemon with 1M waiting", 250, False, "MB"),
     Goal("f", "waiting ready s", "first offer after a restart with 1M waiting", 3, False, "s"),

@@ -89,6 +89,7 @@ def _latency(series: dict[str, Any]) -> list[list[str]]:
     if told:
         half = f"an offer, at {number(told['half load per s'])} tasks/s, half load"
         names = {"rest": "an offer, at rest", "half load": half, "refusal": "a bad document's verdict, at rest"}
+        names |= {"hostile": "a hostile document's verdict, at rest"} if "hostile" in told else {}
         for name, words in names.items():
             rows.append([words, *(number(told[name][p]) for p in ("p50", "p95", "p99"))])
     return rows

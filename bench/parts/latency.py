@@ -1,4 +1,4 @@
-"""From submit to claimable, at rest and at half load, and one bad document's verdict. Part (d), second half.
+"""From submit to claimable, at rest and at half load, one bad document's verdict, and those of hostile ones. Part (d).
 
 The probe's tasks go to a queue of their own and are given to nobody else. It looks with short naps, not in a busy loop,
 so that it takes nothing from the daemon; a figure is too large by at most one nap, 0.1 ms and what the kernel adds.
@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -59,6 +61,40 @@ def refused(root: str, name: str) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
+def hostile(count: int) -> list[tuple[str, bytes]]:
+    """Return hostile documents of the tests as (title, bytes): the largest, and as many of all others."""
+    tests = str(Path(__file__).parents[2] / "tests")
+    if tests not in sys.path:
+        sys.path.append(tests)
+    from faults.hostile import syntax, text, values
+
+    cases = sorted(syntax.CASES + values.CASES + text.CASES, key=lambda case: -len(case.data))
+    others = cases[count:]
+    chosen = cases[:count] + others[:: max(1, len(others) // count)]
+    return [(case.title, case.data) for case in chosen]
+
+
+def judged(root: str, name: str, data: bytes) -> float:
+    """Hand in a hostile document; returns the milliseconds until its reason can be read."""
+    reason = f"{root}/rejected/{name}.reason.json"
+    start = time.perf_counter()
+    drive.put(root, f"{name}.json", data)
+    _until(lambda: os.path.exists(reason), "a reason")
+    return (time.perf_counter() - start) * 1e3
+
+
+def _hostile(bench: Bench, told: dict[str, Any]) -> None:
+    """Time each verdict, nothing left to settle; the slowest is told by its title, too."""
+    peer = Ours(settle_seconds=0)
+    documents = hostile(bench.sizes.probes)
+    with started(peer, bench.on):
+        took = [judged(peer.root, f"hostile-{number}", data) for number, (_, data) in enumerate(documents)]
+    told["hostile"] = spread(took) | {"max": max(took)}
+    told["hostile documents"] = len(documents)
+    told["hostile slowest"] = documents[took.index(max(took))][0]
+    bench.figures["latency hostile max ms"] = max(took)
+
+
 def _pace(peer: Ours, rate: float, over: Any) -> None:
     """Submit at a steady rate, as far as the machine lets us."""
     client, start, number = peer.client(), time.monotonic(), 0
@@ -101,7 +137,8 @@ def latency(bench: Bench) -> None:
         told["refusal"] = _many(bench, lambda number: refused(peer.root, f"bad-{number}"))
         with load(peer, half):
             told["half load"] = _many(bench, lambda number: claimable(peer.root, f"load-{number}"))
-    for name in ("rest", "half load", "refusal"):
+    _hostile(bench, told)
+    for name in ("rest", "half load", "refusal", "hostile"):
         bench.figures |= {f"latency {name} {p} ms": value for p, value in told[name].items()}
     bench.series["latency"] = told
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-LARGE = 2000
+LARGE = 1000
 """Values inside a value: of a larger one that is refused, what is wrong with the first so many is told."""
 Place = tuple[str | int, ...]
 

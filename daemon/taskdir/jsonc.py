@@ -14,8 +14,12 @@ _TRIVIA = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _SCALAR = re.compile(r'"(?:[^"\\\n]|\\.)*"|[^\s\[\]{}:,"/]+')
 
 
+MAX_DEPTH = 100
+"""Levels: no editor's settings are deeper, and what is deeper would end in Python's own limit."""
+
+
 class Malformed(ValueError):
-    """The text is no JSON with comments; ``offset`` is where."""
+    """The text is no JSON with comments, or deeper than MAX_DEPTH; ``offset`` is where."""
 
     def __init__(self, offset: int) -> None:
         super().__init__(offset)
@@ -74,10 +78,12 @@ def _skip(text: str, at: int) -> int:
     return match.end() if match else at
 
 
-def _value(text: str, at: int) -> Node:
+def _value(text: str, at: int, depth: int = 0) -> Node:
     opening = text[at : at + 1]
     if opening in ("{", "["):
-        return _container(text, at, "}" if opening == "{" else "]")
+        if depth >= MAX_DEPTH:
+            raise Malformed(at)
+        return _container(text, at, "}" if opening == "{" else "]", depth + 1)
     match = _SCALAR.match(text, at)
     try:
         if match is not None:
@@ -87,20 +93,20 @@ def _value(text: str, at: int) -> Node:
     raise Malformed(at)
 
 
-def _container(text: str, at: int, closing: str) -> Node:
+def _container(text: str, at: int, closing: str, depth: int) -> Node:
     node = Node(at)
     at, more = _skip(text, at + 1), True
     while text[at : at + 1] != closing:
         if not more:
             raise Malformed(at)
         if closing == "}":
-            key = _value(text, at)
+            key = _value(text, at, depth)
             colon = _skip(text, key.end)
             if not isinstance(key.scalar, str) or text[colon : colon + 1] != ":":
                 raise Malformed(at)
-            part = node.members[key.scalar] = _value(text, _skip(text, colon + 1))
+            part = node.members[key.scalar] = _value(text, _skip(text, colon + 1), depth)
         else:
-            part = _value(text, at)
+            part = _value(text, at, depth)
             node.items.append(part)
         at = _skip(text, part.end)
         more = node.comma = text[at : at + 1] == ","

@@ -22,6 +22,9 @@ MAX_DEPTH = 32
 MAX_INTEGER = 2**53 - 1
 # An unterminated string runs to the end of the text, so that the scan stays linear on rubbish.
 _BRACKETS = rb'(?s)"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]'
+_STRINGS = rb'(?s)"(?:[^"\\]|\\.)*+"?'
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE = r"[\ud800-\udfff]"
 
 
@@ -97,7 +100,7 @@ def _decode(text: str) -> Any:
 
 def _check_depth(data: bytes, most: int) -> None:
     """Refuse nesting deeper than ``most`` before the recursive parser sees it."""
-    if data.count(b"[") + data.count(b"{") <= most:
+    if data.count(b"[") + data.count(b"{") <= most or _is_flat(data, most):
         return
     depth = 0
     for match in re.finditer(_BRACKETS, data):
@@ -108,6 +111,16 @@ def _check_depth(data: bytes, most: int) -> None:
                 raise Invalid("json-depth", f"nested deeper than {most} levels", hint="flatten the document")
         elif token in (b"]", b"}"):
             depth -= 1
+
+
+def _is_flat(data: bytes, most: int) -> bool:
+    """Say whether the brackets go away in pairs, innermost first, in ``most`` rounds: fast, and no for rubbish."""
+    left = re.sub(_STRINGS, b"", data).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(most):
+        if not left:
+            break
+        left = left.replace(b"[]", b"")
+    return not left
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

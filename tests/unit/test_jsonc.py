@@ -81,6 +81,10 @@ def test_every_place_is_right(data: st.DataObject, value: Any) -> None:
         ("[1] x", 3),
         ('["a\n"]', 1),
         ("/* open", 0),
+        ("[" * 101 + "]" * 101, 100),
+        ("[" * 100_000, 100),
+        ("{" * 100_000, 100),
+        ('{"a":' * 100_000, 500),
     ],
 )
 def test_what_is_malformed(text: str, offset: int) -> None:
