@@ -21,7 +21,7 @@ SCHEMAS = ROOT / "schemas" / "v1"
 VECTORS = ROOT / "tests" / "conformance" / "vectors"
 DOCUMENTS = ("settings", "contract", "message", "offer", "result", "record", "reason", "state", "event", "checkpoint")
 
-BEYOND = {"schema-invalid", "schema-keyword", "schema-ref", "schema-pattern"}
+BEYOND = {"schema-invalid", "schema-keyword", "schema-ref", "schema-work", "schema-pattern"}
 """Rules that our schemas leave to code, the lint of contracts above all: they take such a document."""
 
 KEYWORDS = {
