@@ -2,14 +2,15 @@
 
 Allowed: literals, escaped punctuation and \\n \\r \\t, ``.``, classes, ``^`` ``$``, groups, ``|``, and ``? * + {m,n}``.
 Refused: \\d \\w \\s \\b (not the same in all engines), back references, look-around in contracts, flags, and a repeated
-group that can match in several ways itself, which takes exponential time in a backtracking engine.
+group that can match in several ways itself, which takes exponential time in a backtracking engine. What is allowed may
+still take the square of a long text in one, and more: ``automaton`` looks for it in linear time.
 """
 
 from __future__ import annotations
 
 import re
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"(?P<escape>\\.)|(?P<klass>\[\^?\]?(?:[^\]\\]|\\.)*\])|(?P<open>\((?:\?[:=!<]?|))|(?P<close>\))"
     r"|(?P<repeat>[*+?]|\{[0-9]+(?:,[0-9]*)?\})|(?P<other>.)",
     re.DOTALL,
@@ -27,7 +28,7 @@ def problem(pattern: str) -> str | None:
     open_groups: list[bool] = []  # for each open group: it holds a choice or a repeat of no fixed number
     atom_varies = False  # the atom just read is such a group
     previous = ""
-    for match in _TOKEN.finditer(pattern):
+    for match in TOKEN.finditer(pattern):
         kind, text = match.lastgroup or "", match[0]
         if kind in ("escape", "klass") and (why := _escapes(text)):
             return why
@@ -61,7 +62,7 @@ def _too_large(pattern: str) -> str | None:
 def _size(pattern: str) -> int:
     """Return how many characters and classes there are when each repeat is written out as often as it may occur."""
     sizes, last = [0], 0  # of each open group so far; of what a repeat would repeat
-    for match in _TOKEN.finditer(pattern):
+    for match in TOKEN.finditer(pattern):
         kind, text = match.lastgroup or "", match[0]
         if kind == "open":
             sizes.append(0)
@@ -85,7 +86,7 @@ def for_rust(pattern: str) -> str:
 
 def for_python(pattern: str) -> str:
     """Rewrite ``$`` for Python's re, whose own also matches before a newline at the end."""
-    return "".join(r"\Z" if match[0] == "$" else match[0] for match in _TOKEN.finditer(pattern))
+    return "".join(r"\Z" if match[0] == "$" else match[0] for match in TOKEN.finditer(pattern))
 
 
 def _escapes(text: str) -> str | None:

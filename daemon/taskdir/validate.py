@@ -9,11 +9,10 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib.util
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from taskdir import excerpt, patterns, rules, strictjson
+from taskdir import excerpt, keywords, patterns, rules
 from taskdir.errors import Invalid
 from taskdir.excerpt import Place
 from taskdir.lint import LISTS, MAPS, ONE
@@ -136,14 +135,12 @@ class _Py:
         import jsonschema
         import referencing
 
-        rewritten = _rewrite(copy.deepcopy(schema), patterns.for_python)
+        rewritten = _rewrite(copy.deepcopy(schema), str)
         try:
             jsonschema.Draft202012Validator.check_schema(rewritten)
         except jsonschema.SchemaError as error:
             raise Invalid("schema-invalid", f"the schema cannot be used: {error.message[:200]}") from None
-        bounded = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
-            jsonschema.Draft202012Validator, {"uniqueItems": _unique_items}
-        )
+        bounded = jsonschema.validators.extend(jsonschema.Draft202012Validator, _BOUNDED)  # type: ignore[no-untyped-call]
         self._validator = bounded(rewritten, registry=referencing.Registry())
 
     def failures(self, value: Any) -> Iterable[Failure]:
@@ -167,23 +164,44 @@ def _is_of_cut(error: Any, cut: set[Place]) -> bool:
     return path in cut and "minItems" in (getattr(error, "validator", None), list(error.schema_path)[-1])
 
 
-def _unique_items(validator: Any, wanted: Any, value: Any, schema: dict[str, Any]) -> Iterator[Any]:
-    """Compare items in linear time, and not at all where there are too many: that is an error of its own."""
+def _fail(failed: bool) -> Iterator[Any]:
     import jsonschema
 
-    if not wanted or not isinstance(value, list) or len(value) > schema.get("maxItems", len(value)):
-        return
-    if len({strictjson.canonical(_plain(each)) for each in value}) < len(value):
-        yield jsonschema.ValidationError("an item stands twice")
+    if failed:
+        yield jsonschema.ValidationError("")
 
 
-def _plain(value: Any) -> Any:
-    """Write 1.0 as 1: they are equal in JSON Schema."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _unique_items(validator: Any, wanted: Any, value: Any, schema: dict[str, Any]) -> Iterator[Any]:
+    """Compare items, but not where there are too many: that is an error of its own."""
+    if wanted and isinstance(value, list) and len(value) <= schema.get("maxItems", len(value)):
+        yield from _fail(keywords.repeats(value))
+
+
+def _pattern(validator: Any, wanted: str, value: Any, schema: dict[str, Any]) -> Iterator[Any]:
+    yield from _fail(isinstance(value, str) and not keywords.matches(wanted, value))
+
+
+def _pattern_properties(validator: Any, wanted: dict[str, Any], value: Any, schema: dict[str, Any]) -> Iterator[Any]:
+    for key, each in wanted.items() if isinstance(value, dict) else ():
+        for name in value:
+            if keywords.matches(key, name):
+                yield from validator.descend(value[name], each, path=name, schema_path=key)
+
+
+def _additional_properties(validator: Any, wanted: Any, value: Any, schema: dict[str, Any]) -> Iterator[Any]:
+    extra = keywords.strange(value, schema) if isinstance(value, dict) else []
+    yield from _fail(wanted is False and bool(extra))
+    for name in extra if isinstance(wanted, dict) else ():
+        yield from validator.descend(value[name], wanted, path=name)
+
+
+_BOUNDED = {
+    "uniqueItems": _unique_items,
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+}
+"""Keywords that take more than linear time in the engine in Python."""
 
 
 def _with_dialect(schema: Any) -> Any:
@@ -234,10 +252,10 @@ def _verdict(failure: Failure, value: Any, pointer: str) -> Invalid:
         missing = [name for name in wanted or () if name not in found]
         return Invalid(code, f"{_where(at)} lacks {missing[0]!a}", pointer=at, expected=f"the member {missing[0]!a}")
     if failure.keyword == "pattern":
-        wanted = str(wanted).replace(r"\Z", "$").replace(r"(?!\n)", "")
+        wanted = str(wanted).replace(r"(?!\n)", "")
     told = wanted not in (None, {})
     expected = f"{failure.keyword} {str(wanted)[:200]}" if told else failure.schema.get("description")
-    said = _SAID.get(failure.keyword, "is not a value that is allowed here")
+    said = keywords.SAID.get(failure.keyword, "is not a value that is allowed here")
     return Invalid(code, f"{_where(at)} {said}", pointer=at, expected=_ascii(expected), hint=rules.hint(code))
 
 
@@ -245,9 +263,7 @@ def _unknown(failure: Failure, value: Any, at: str) -> Invalid:
     properties = failure.schema.get("properties", {})
     known = sorted(properties)
     found = _find(value, failure.place)
-    own = [re.compile(patterns.for_python(key)) for key in failure.schema.get("patternProperties", {})]
-    strange = (name for name in found if name not in properties and not any(key.search(name) for key in own))
-    name = min(strange, default="")
+    name = min(keywords.strange(found, failure.schema), default="")
     near = difflib.get_close_matches(name[:64], known, n=1, cutoff=0.6)
     return Invalid(
         "unknown-field",
@@ -270,21 +286,3 @@ def _where(at: str) -> str:
 
 def _ascii(text: object) -> str | None:
     return None if text is None else str(text).encode("ascii", "backslashreplace").decode()[:300]
-
-
-_SAID = {
-    "type": "has the wrong type",
-    "enum": "is none of the allowed values",
-    "const": "is not the one allowed value",
-    "pattern": "does not have the form that is asked for",
-    "minimum": "is too small",
-    "exclusiveMinimum": "is too small",
-    "maximum": "is too large",
-    "exclusiveMaximum": "is too large",
-    "minLength": "is too short",
-    "maxLength": "is too long",
-    "minItems": "has too few items",
-    "maxItems": "has too many items",
-    "anyOf": "matches none of the alternatives",
-    "oneOf": "does not match exactly one of the alternatives",
-}
