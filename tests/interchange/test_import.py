@@ -147,6 +147,7 @@ BAD_LINES = """
 {"id":"k","title":"odd","priority":17,"dependencies":{"a":1}}
 {"id":"l","title":"odd","dependencies":[{}]}
 {"id":"m","title":"17","priority":17}
+{"id":"n","title":"a day","defer_until":"2030-02-01"}
 """
 
 
@@ -161,7 +162,8 @@ def test_bad_lines_are_named_and_the_rest_goes_on(world: World, ask: Ask, tmp_pa
         (8, "unknown-dependency"), (9, "dependency-cycle"), (11, "id-taken"), (13, "unknown-dependency"),
         (14, "bad-value"), (15, "wrong-type"), (16, "wrong-type"),
     ]  # fmt: skip
-    assert tasks(world).keys() == {"a", "m"}
+    assert tasks(world).keys() == {"a", "m", "n"}
+    assert tasks(world)["n"]["not_before"] == "2030-02-01T00:00:00.000000Z"
     assert tasks(world)["m"]["input"]["context"] == {"priority": 17}
 
 

@@ -70,7 +70,10 @@ def _add_dependencies(item: Item, dependencies: Any) -> None:
 
 
 def _time(text: Any) -> str:
+    """Return a time as tasks have it. One that names no zone is in UTC, so that it means the same everywhere."""
     try:
-        return datetime.fromisoformat(str(text)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        found = datetime.fromisoformat(str(text))
     except ValueError:
         raise Invalid("bad-value", "this is no time", pointer="/defer_until", expected="RFC 3339") from None
+    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return found.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
