@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "daemon" / "taskdir"
 
 MAP = {
-    "pure": "errors names ownership places nearby patterns automaton strictjson keywords lint excerpt jsonc locate rules"
-    " documents seen lifecycle",
+    "pure": "errors names ownership places nearby patterns automaton strictjson keywords lint excerpt jsonc locate"
+    " rules documents seen lifecycle",
     "ground": "system",  # what differs between operating systems
     "edges": "clock disk lock watch validate filesystem textlog terminal notify",  # one outside thing each
     "knowledge": "settings contracts logread journal register stories asking lines shelf tasks trouble index known"
