@@ -98,7 +98,7 @@ def fail(label: str, scene: Json, calls: Calls, tally: Tally, fault: Fault, last
             raise Broken("what came out", "the story as ever", "\n".join(found))
     except Over:
         pass
-    except (Broken, OSError, AssertionError, LookupError) as error:
+    except (Broken, OSError, AssertionError, LookupError, ValueError) as error:
         if subject.failed is None:
             tally.fault(replay, f"{type(error).__name__}: {error}")
         tally.runs["strays"] += 1
