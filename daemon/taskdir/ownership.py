@@ -1,4 +1,5 @@
-"""Whose names are whose behind walls (docs/walls.md): an agent's ids and keys begin with its own name and ``-``.
+"""Whose names are whose behind walls (docs/walls.md): an agent's ids begin with its own name and ``-``, and keys,
+resources and queues that begin so are its alone.
 
 So nobody takes another's id first, no answer tells whether another's task exists, and what may be read follows from the
 name alone. Pure.
@@ -28,13 +29,24 @@ def trespass(sender: str, message: dict[str, Any], agents: Collection[str]) -> I
             if not names.is_own(sender, dep):
                 said, hint = f"{sender} has no task {dep}", "a task waits for tasks of the same sender only"
                 return Invalid("unknown-dependency", said, pointer=f"{at}/after/{number}", hint=hint)
-    kind, key = message.get("kind", "task"), message.get("key", "")
+        for pointer, word in _words(part):
+            if any(names.is_own(agent, word) for agent in agents if agent != sender):
+                said = f"only another agent may use the name {word}"
+                return Invalid("bad-value", said, pointer=at + pointer, expected=f"a common name, or {sender}-…")
+    kind = message.get("kind", "task")
     if kind in ("cancel", "note") and not names.is_own(sender, message.get("task", f"{sender}-")):
         code = "cancel-unknown" if kind == "cancel" else "note-unknown-task"
         return Invalid(code, f"{sender} has no such task", pointer="/task")
-    if kind == "state" and any(names.is_own(agent, key) for agent in agents if agent != sender):
-        return Invalid("bad-value", "only another agent sets this key", pointer="/key", expected=f"{sender}-…")
     return None
+
+
+def _words(part: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the names that are common ground unless they begin with an agent's: pointer and name."""
+    for field in ("key", "queue"):
+        if field in part:
+            yield f"/{field}", part[field]
+    for number, resource in enumerate(part.get("resources", ())):
+        yield f"/resources/{number}", resource
 
 
 def _parts(message: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

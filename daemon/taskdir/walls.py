@@ -53,7 +53,7 @@ def close(places: Places, disk: Disk) -> None:
 
 def check_user(places: Places) -> None:
     """Raise ConfigError unless this process may be the daemon: the user that owns the root, and never root."""
-    owner, user = os.stat(places.root).st_uid, os.geteuid()
+    owner, user = os.stat(places.root).st_uid, getattr(os, "geteuid", int)()
     if user == 0 or owner != user:
         told = f"behind walls the daemon runs as the user that owns the root ({owner}), which is not root"
         raise ConfigError("walls-user", told, path=places.root, hint="make the root as a user of the daemon's own")

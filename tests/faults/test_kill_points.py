@@ -20,8 +20,10 @@ from faults import ledger
 from faults.world import Countdown, Killed, World
 from taskdir import journal, strictjson, view
 from taskdir.documents import timestamp
+from taskdir.handover import Handover
 from taskdir.logread import Reader, segments
 from taskdir.places import ROOM
+from taskdir.seen import Seen
 
 Story = Callable[[World], None]
 TMPFS = "/dev/shm"
@@ -340,6 +342,28 @@ def test_a_doubled_result_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch
     except (AssertionError, Killed):
         return
     assert outcome(world) != expected
+
+
+def test_an_ask_that_goes_before_its_answer_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted fault: the ask is removed first, so that a start cannot tell a task that was not handed out."""
+    publish = Handover.publish
+
+    def early(self: Handover, seen: Seen) -> None:
+        for agent, queue in seen.asks:
+            self._remove(f"{self._places.claimed}/{agent}/{queue}.ask")
+        publish(self, seen)
+
+    expected = outcome(play(base, walls, None))
+    monkeypatch.setattr(Handover, "publish", early)
+    count, seen = play(base / "planted", walls, None).hook.count, []
+    for at in range(1, count):
+        try:
+            seen.append(outcome(play(base / "planted", walls, at)) == expected)
+        except (AssertionError, OSError, LookupError, ValueError):
+            seen.append(False)
+        if not seen[-1]:
+            return
+    raise AssertionError("nothing noticed it")
 
 
 def test_a_log_without_sync_order_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

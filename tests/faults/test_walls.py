@@ -238,7 +238,7 @@ def test_a_forged_claim_that_counts_is_noticed(house: Walled, monkeypatch: pytes
 
 
 def test_no_agent_keeps_a_task_beyond_its_lease(house: Walled) -> None:
-    """Two ways to hide a claim: among many names, and behind a directory in its place."""
+    """Ways to hide a claim: among many names, behind a directory in its place, where nobody can look."""
     house.start()
     for number in range(3):
         put(
@@ -274,6 +274,15 @@ def test_no_agent_keeps_a_task_beyond_its_lease(house: Walled) -> None:
     second = until(lambda: house.events("claimed")[1:], "the second claim")[0]
     until(lambda: [e for e in house.events("expired")[1:] if e["id"] == second["id"]], "its lease ends, too")
     finish(house, "carol", take(house, "carol"))
+
+    for name in names:
+        shutil.rmtree(mine / name, ignore_errors=True)
+    before = len(house.events("expired"))
+    take_one(house, mine)
+    os.chown(mine, 0, 0)  # as if something were mounted there that nobody else may look into
+    mine.chmod(0)
+    until(lambda: len(house.events("expired")) > before, "its lease ends though nobody can look")
+    assert house.events("claimed")[-1]["agent"] == "alice"
     assert not house.ended(), house.words()
 
 
@@ -512,6 +521,7 @@ def test_the_daemon_behind_walls_is_its_own_user_and_no_other(house: Walled) -> 
         assert as_user(uid, "run", "--once", root=house.path).code == 78
     plain = house.base / "plain"
     assert as_user(0, "init", plain).code == 0
+    assert as_user(0, "init", "--walls", plain).code == 73, "it is another root already"
     assert as_user(0, "agent", "add", "eve", "--user", "64110:64110", root=plain).code == 78
 
 

@@ -139,6 +139,7 @@ MESSAGES: dict[str, tuple[dict[str, Any], str]] = {
     "alice-after2": ({"type": "echo", "after": ["nobody-1"]}, "unknown-dependency"),
     "alice-note": ({"kind": "note", "message": "x", "task": "bob-wait"}, "note-unknown-task"),
     "alice-key": ({"kind": "state", "key": "bob-key", "value": 1}, "bad-value"),
+    "alice-line": ({"type": "echo", "priority": 0, "queue": "@alice", "resources": ["bob-repo"]}, "bad-value"),
     "alice-many": ({"kind": "batch", "messages": [{"id": "bob-3", "type": "echo"}]}, "id-taken"),
 }
 """Attacks by message, in the order in which they are sent: id → (message, the code that refuses it). Those about a task
@@ -166,8 +167,9 @@ def litter(root: Path, stem: str, waiting: str) -> None:
     os.mkfifo(mine / "@alice.ask")
     (mine / "@bob.ask").touch()
     (mine / "nowhere.ask").touch()
+    write(mine / ".forged", {"status": "ok", "output": "forged"})
+    os.rename(mine / ".forged", mine / f"{waiting}.result.json")  # first: a result stands for a claim, too
     write(mine / f"{waiting}.json")
-    write(mine / f"{waiting}.result.json", {"status": "ok", "output": "forged"})
     for part in ("done", "rejected", "failed"):
         (root / f"agents/alice/{part}/alice-late.json").mkdir()
         (root / f"agents/alice/{part}/alice-late.json/x").touch()

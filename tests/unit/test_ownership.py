@@ -31,11 +31,13 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("a cancel of another's", {"kind": "cancel", "task": "bob-1"}, "cancel-unknown", "/task"),
     ("a cancel of a name that begins alike", {"kind": "cancel", "task": "anna-1"}, "cancel-unknown", "/task"),
     ("a note about another's", {"kind": "note", "message": "x", "task": "bob-1"}, "note-unknown-task", "/task"),
+    ("another's queue", TASK | {"queue": "bob-fast"}, "bad-value", "/queue"),
+    ("another's resource", TASK | {"resources": ["gpu", "bob-repo"]}, "bad-value", "/resources/1"),
     ("another's key", {"kind": "state", "key": "bob-head", "value": 1}, "bad-value", "/key"),
 ]
 ALLOWED: list[dict[str, Any]] = [
     TASK,
-    TASK | {"from": "ann", "after": ["ann-1"], "queue": "@bob"},
+    TASK | {"from": "ann", "after": ["ann-1"], "queue": "@bob", "resources": ["gpu", "ann-repo"]},
     {"kind": "batch", "messages": [{"id": "ann-2"}, {"id": "ann-3", "after": ["ann-2"]}]},
     {"kind": "cancel", "task": "ann-1"},
     {"kind": "note", "message": "x"},

@@ -46,8 +46,10 @@ def run(args: argparse.Namespace, env: Env) -> int:
     _write(disk, os.path.join(places.contracts, "echo.json"), (json.dumps(ECHO) + "\n").encode())
     _write(disk, places.join(".gitignore"), _gitignore())
     _write(disk, places.settings, b'{"protocol": 1, "walls": true}\n' if args.walls else b'{"protocol": 1}\n')
-    if args.walls:
+    if roots.settings(places.root).get("walls") is True:
         walls.close(places, disk)
+    elif args.walls:
+        raise CannotCreate("in-the-way", "a root without walls", path=places.settings, hint='set "walls": true in it')
     disk.sync_dir(places.root)
     roots.settings(places.root)
     _report(env, places.root, fresh, _set_up(args, disk, places.root))
