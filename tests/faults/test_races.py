@@ -167,7 +167,7 @@ def test_an_adversary_before_any_call(base: Path, target: int) -> None:
     ("owner", "name", "planted"),
     [
         (view.View, "_safely", lambda self, path, step, *about: step(*about)),
-        (papers, "_fill", lambda paper, limit: careless(paper)),
+        (papers, "_fill", lambda paper, *_, **__: careless(paper)),
         (observe, "_list", os.listdir),
     ],
 )
