@@ -127,6 +127,7 @@ def test_a_worktree_its_branch_its_commit_and_its_artifacts(stage: Stage) -> Non
     assert Path(made["dir"], "out").read_text() == "built\n"
     assert git(repo, "show", f"{made['commit']}:file") == "one\ntwo\n"
     assert git(repo, "rev-parse", "taskdir/a.1").strip() == made["commit"]
+    assert found["b"]["artifacts"] == {"commit": git(repo, "rev-parse", "main").strip()}
     assert found["c"] == {"n": 1}, "a schema that lets nothing else stand there is broken"
     notes = json.loads(next(stage.root.glob("claimed/me/*.c.1.notes.jsonl")).read_text())
     assert notes["files"] == made["files"]

@@ -120,7 +120,9 @@ class Attempt:
             if space.tree is not None:
                 if git.dirty(space.tree):
                     git.commit_all(space.tree, f"{self._claim.id}.{self._claim.attempt} by {self._options.agent}")
-                self._evidence = {"branch": space.tree.branch, "commit": git.head(space.tree)}
+                commit = git.head(space.tree)
+                kept = {"branch": space.tree.branch} if commit != space.tree.base else {}  # a branch without work goes
+                self._evidence = {**kept, "commit": commit}
             if (fault := self._verify(space, profile)) is not None:
                 return fault
         except git.Failed as error:
