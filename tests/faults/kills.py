@@ -39,7 +39,7 @@ from taskdir.places import Places
 
 AGENTS = ("al", "bo", "cy")
 SETTINGS = {"protocol": 1, "scan_seconds": 0.05, "settle_seconds": 0.1, "log_segment_bytes": 262144, "bench_after": 0}
-MOST, PATIENCE = 30, 10.0
+MOST, PATIENCE = 30, 5.0
 """Tasks done in one life, and seconds, after which a mark that nothing leads to is taken for reached."""
 AHEAD = 12
 """So many tasks are in work or in line, so that every mark is reached soon."""
@@ -193,8 +193,12 @@ class Run:
 
     def _end(self) -> None:
         """Live on without kills until all is done, or nothing goes on any more."""
+        begun = self._tail.look()["started"]
         daemon, still, before = self._daemon(None), 0, 0
-        while len(os.listdir(self.root / "done")) < len(self.inputs) and daemon.poll() is None and still < 1000:
+        while daemon.poll() is None and still < 1000:
+            started = self._tail.look()["started"] > begun  # before that, SIGTERM is not its own yet
+            if started and len(os.listdir(self.root / "done")) == len(self.inputs):
+                break
             self._replace(False)
             time.sleep(0.002)
             now = self._tail.look().total()
@@ -238,6 +242,8 @@ class Run:
         self.kills[f"daemon: {mark.how} {mark.what}"] += 1
         if daemon.code != -signal.SIGKILL:
             self.faults.append(f"the daemon ended with {daemon.code}: {self._words()}")
+        if time.monotonic() > limit and self._tail.look() == begun + Counter({"started": 1}) and self._is_empty():
+            self.faults.append("nothing went on for a whole life, and not all is done")
         self.facts.append(oracle.end(self.root))
 
     def _names(self, place: str) -> set[str]:

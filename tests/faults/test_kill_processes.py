@@ -7,6 +7,7 @@ alone and shares no code with the daemon, and the second auditor in JavaScript, 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,11 +19,21 @@ import pytest
 from adapters import oracle
 from conformance import asking
 from faults import ledger
+from faults.test_kill_points import base
 from support.chain import Chain
 from support.live import ENV, HOUSE
 
+__all__ = ["base"]
+
 KILLS, NIGHTLY, A_RUN = 300, 10_000, 500
-PLANTED = ("taken-unlogged", "shown-unlogged", "records-forgotten", "results-in-place", "claims-copied")
+PLANTED = {
+    "taken-unlogged": 150,
+    "shown-unlogged": 40,
+    "records-forgotten": 40,
+    "results-in-place": 80,
+    "claims-copied": 80,
+}
+"""Fault → kills, several times as many as it usually takes."""
 
 
 def kills(home: Path, *words: str) -> dict[str, Any]:
@@ -36,11 +47,11 @@ def kills(home: Path, *words: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(4 * 3600 if ledger.torture() else 600)
-def test_kills_lose_nothing(tmp_path: Path) -> None:
+def test_kills_lose_nothing(base: Path) -> None:
     wanted, seed, node = NIGHTLY if ledger.torture() else KILLS, ledger.seed(), asking.node()
     with ledger.entry("kill -9 of a working daemon and its agents", seed=seed, unit="kills") as entry:
         for number in range((wanted + A_RUN - 1) // A_RUN):
-            count, home = min(A_RUN, wanted - number * A_RUN), tmp_path / str(number)
+            count, home = min(A_RUN, wanted - number * A_RUN), base / str(number)
             report = kills(home, "--kills", str(count), "--seed", str(seed + number))
             entry.runs += report["kills"]
             entry.findings += [f"seed {seed + number}: {each}" for each in report["findings"]]
@@ -50,13 +61,14 @@ def test_kills_lose_nothing(tmp_path: Path) -> None:
                 audit = subprocess.run(command, capture_output=True, text=True, check=False)
                 entry.findings += [f"second auditor: {line}" for line in audit.stdout.splitlines()]
             assert not entry.findings, "\n".join(entry.findings)
+            shutil.rmtree(home)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("plant", PLANTED)
-def test_a_fault_in_daemon_or_agent_is_noticed(plant: str, tmp_path: Path) -> None:
+def test_a_fault_in_daemon_or_agent_is_noticed(plant: str, base: Path) -> None:
     """Planted faults: orders of steps turned round, in each process of a run."""
-    assert kills(tmp_path, "--kills", "40", "--plant", plant)["findings"]
+    assert kills(base, "--kills", str(PLANTED[plant]), "--plant", plant)["findings"]
 
 
 def life(log: Chain, id: str, *attempts: str) -> None:
