@@ -52,11 +52,11 @@ def _judge(known: Known, seen: Seen, paper: Paper) -> list[Event]:
     if paper.sender and not names.is_own(paper.sender, id):  # before anything that tells whether it is known
         raise ownership.taken(paper.sender, id, "")
     taken = known.message(id)
-    if taken is not None and (taken == paper.sha256 or known.redriven(paper.sha256) == id):
-        return [{"event": "duplicate", "by": id, "sha256": paper.sha256}]
     task = known.task(id) if taken is not None else None  # a task's id is a message's id
     if task is not None and (event := _redrive(known, task, paper)) is not None:
-        return [event]
+        return [event]  # before duplicates: ended twice without a claim, a task has the same record twice
+    if taken is not None and (taken == paper.sha256 or known.redriven(paper.sha256) == id):
+        return [{"event": "duplicate", "by": id, "sha256": paper.sha256}]
     if paper.fault is not None:
         raise paper.fault
     kind = _check_form(paper, known.settings.max_message_bytes)

@@ -297,11 +297,13 @@ class Model:
     def _judge_message(self, seen: Seen, name: str, id: str, data: bytes | None) -> None:
         if data is None or not re.fullmatch("[a-z0-9][a-z0-9_-]{0,63}", id):
             raise _Refused("not-regular" if data is None else "name-grammar")
-        if self.messages.get(id) == data or self.redrives.get(data) == id:
-            self._say("duplicate", by=id)
-            return
         task = self.tasks.get(id)
-        if task is not None and task.state in ("failed", "canceled") and self.records.get(id) == data:
+        ended = task is not None and task.state in ("failed", "canceled") and self.records.get(id) == data
+        if not ended or any(event.get("id") == id for event in self.events):  # no record yet of what ended just now
+            if self.messages.get(id) == data or self.redrives.get(data) == id:
+                self._say("duplicate", by=id)
+                return
+        elif task is not None:
             self._say("redriven", id=id, attempt=task.attempt)
             task.state, task.failures, task.claims, task.seq, task.wake = "queued", 0, 0, 0, 0.0
             self.redrives[data] = id

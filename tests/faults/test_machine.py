@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from faults import ledger, machine
 from faults.verdict import Wrong
+from faults.world import Countdown, World
 from taskdir import daemon as daemons
 from taskdir import documents, results
 from taskdir.daemon import Daemon
@@ -61,6 +63,22 @@ def test_the_log_says_what_the_model_says() -> None:
             play(lot, *((3000, 80) if ledger.torture() else (50, 40)))
         finally:
             entry.runs += machine.TALLY["steps"] - before
+
+
+def test_a_task_that_was_canceled_twice_comes_back_twice(tmp_path: Path) -> None:
+    """Its record is the same both times, as nobody claimed it; the second was taken for a copy of the first."""
+    world = World(tmp_path, Countdown())
+    world.write("inbox/t.json", {"type": "echo"})
+    world.passes()
+    for number in range(2):
+        world.write(f"inbox/stop-{number}.json", {"kind": "cancel", "task": "t"})
+        world.passes()
+        (world.root / "failed/t.json").rename(world.root / "inbox/t.json")
+        world.passes()
+    assert [event["event"] for event in world.events() if event.get("id") == "t"] == [
+        "accepted", "canceled", "redriven", "canceled", "redriven"
+    ]  # fmt: skip
+    world.stop()
 
 
 def unfenced(patch: Patch) -> None:
