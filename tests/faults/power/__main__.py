@@ -62,7 +62,7 @@ def main(words: list[str]) -> int:
             report = cuts.explore(home, args.kind, args.states, args.seed, args.first)
         else:
             report = eio.explore(home, args.kind, args.states, args.seed, args.first, args.only)
-        if not report["findings"] and args.home is None:
+        if args.home is None and (not report["findings"] or args.plant != "nothing"):
             shutil.rmtree(home)
     print(json.dumps(report))
     return bool(report["findings"])

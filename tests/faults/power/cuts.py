@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.power import promises, story
-from faults.power.disk import KINDS, Cut, Cutter, Recorded, entries, fresh, mounted
+from faults.power.disk import KINDS, Cut, Cutter, Recorded, build, entries, fresh, mounted
 from faults.power.promises import Told
 from faults.verdict import Wrong
 
@@ -19,7 +19,7 @@ __all__ = ["KINDS", "Cut", "again", "explore"]
 
 def record(home: Path, kind: str) -> None:
     """Play the story on a disk that remembers; leaves base.img, journal and history in ``home``."""
-    with Recorded(home, kind, fresh(home, kind)) as disk:
+    with Recorded(home, kind, fresh(home, kind), build(home)) as disk:
         story.tell(disk.root / "root", disk.mark, home)
         (home / "history").write_bytes(promises.log_of(disk.root / "root"))
 

@@ -168,18 +168,19 @@ def fresh(home: Path, kind: str) -> Path:
 class Recorded:
     """A mounted file system whose disk remembers; a context. ``root`` is where it is mounted."""
 
-    def __init__(self, home: Path, kind: str, base: Path) -> None:
-        """``home``: a directory for this one alone; ``base``: the image to begin with, which stays as it is."""
+    def __init__(self, home: Path, kind: str, base: Path, program: Path) -> None:
+        """``home``: a directory for this one alone; ``base``: the image to begin with, which stays as it is;
+        ``program``: the disk, compiled."""
         self.base, self.kind, self.home = base, kind, home
         self.journal, self.root = home / "journal", home / "mnt"
-        self._front, self._image = home / "fuse", home / "live.img"
+        self._front, self._image, self._program = home / "fuse", home / "live.img", program
         for place in (self._front, self.root):
             place.mkdir(exist_ok=True)
         copy_sparse(base, self._image)
         self._server: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Recorded:
-        command = [build(self.home.parent), self._image, self.journal, self._front]
+        command = [self._program, self._image, self.journal, self._front]
         self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._server.stdout is not None
         assert self._server.stdout.readline() == "ready\n", "the disk did not come up"

@@ -74,11 +74,11 @@ def explore(home: Path, kind: str, states: int, seed: int, first: bool, only: Fa
     began, chance, found = time.monotonic(), random.Random(f"{seed} {kind}"), list[dict[str, str]]()
     faults = [only] if only else [draw(chance, BLOCKS[number % len(BLOCKS)]) for number in range(states)]
     took: dict[str, str] = {}
-    build(home)
+    program = build(home)
     for number, fault in enumerate(faults):
         room = home / str(number)
         try:
-            took[str(fault)] = strike(room, kind, fault)
+            took[str(fault)] = strike(room, kind, fault, program)
         except Exception as error:  # noqa: BLE001 - whatever it leads to is a finding
             again = f"PYTHONPATH=tests .venv/bin/python -m faults.power eio {kind} --only {fault}"
             found.append({"wrong": f"{fault}: {cuts.in_words(error)}", "replay": again})
@@ -90,11 +90,11 @@ def explore(home: Path, kind: str, states: int, seed: int, first: bool, only: Fa
     return {"kind": kind, "states": struck, "findings": found, "seed": seed, "took": took, "seconds": seconds}
 
 
-def strike(home: Path, kind: str, fault: Fault) -> str:
+def strike(home: Path, kind: str, fault: Fault, program: Path) -> str:
     """Play the story over a disk that begins to fail; returns how the daemon took it. Raises Wrong."""
     home.mkdir(parents=True, exist_ok=True)
     base = fresh(home, kind)
-    with Recorded(home, kind, base) as disk:
+    with Recorded(home, kind, base, program) as disk:
         root, line = disk.root / "root", rule(kind, fault, base)
 
         def mark(text: str) -> None:
