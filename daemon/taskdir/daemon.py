@@ -169,7 +169,7 @@ class Daemon:
             self._doors.publish(seen)
         self._mends.publish(seen)
         woken = self.index.wake(now.seconds)
-        changed = self._window.reconcile(seen, self.settings)
+        changed = self._window.reconcile(seen, self.settings, self._records.lacking())
         self._records.sync_now_and_then(now.seconds)  # last: nobody waits for it
         return changed or woken or more
 

@@ -234,7 +234,6 @@ class Observer:
             if paper is not None:
                 seen.messages.append(paper)
 
-
     def _read_rooms(self, rooms: Rooms, seen: Seen, now: Now, settings: Settings) -> None:
         """Read a message of each agent in turn, so that a flood of one delays the others by no more than its turns."""
         for messages in rooms.rounds():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 
 from taskdir import names
 from taskdir.disk import SYNC_ERRORS, Disk, holds
@@ -49,10 +50,16 @@ class Records:
 
     def is_due(self, id: str) -> bool:
         """Say whether a task has ended and its record is not published yet."""
-        if id in self._due or self._old >= self._old_end:
-            return id in self._due
-        task = self._index.task(id)
+        return id in self._due or self._is_old(id)
+
+    def _is_old(self, id: str) -> bool:
+        """Say whether a task ended in an earlier life and its record was not looked after in this one yet."""
+        task = self._index.task(id) if self._old < self._old_end else None
         return task is not None and task.final is not None and self._old < task.final <= self._old_end
+
+    def lacking(self) -> Callable[[str], bool] | None:
+        """Return what tells the tasks whose old record may be missing; None once all are looked after."""
+        return self._is_old if self._old < self._old_end else None
 
     def publish(self) -> bool:
         """Write every new record that is due, and some old ones; one that fails is tried again next time.

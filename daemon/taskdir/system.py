@@ -99,6 +99,7 @@ class Linux(Posix):
     """The system on which all of this was run."""
 
     name = "linux"
+
     def rename_new(self, source: str, target: str) -> bool | None:
         """renameat2(2) with RENAME_NOREPLACE: since Linux 3.15, glibc 2.28, and not on every file system."""
         return _verdict(self._library(), "renameat2", source, target, _AT_FDCWD, _RENAME_NOREPLACE)

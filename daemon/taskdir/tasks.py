@@ -29,9 +29,7 @@ CREATE INDEX finals ON tasks(final) WHERE final IS NOT NULL;
 _FIXED = {"id", "priority", "queue", "type", "contract", "lease_seconds", "timeout_seconds", "backoff_seconds"}
 _CHANGING = [name for name in FIELDS if name not in _FIXED and name != "max_attempts"]
 _READ = f"SELECT {', '.join(FIELDS)} FROM tasks WHERE"
-_PUT = (
-    f"INSERT INTO tasks({', '.join(FIELDS)}, delay, accepted) VALUES({', '.join('?' * len(FIELDS))}, ?, ?)"
-)
+_PUT = f"INSERT INTO tasks({', '.join(FIELDS)}, delay, accepted) VALUES({', '.join('?' * len(FIELDS))}, ?, ?)"
 _SET = f"UPDATE tasks SET {', '.join(name + ' = ?' for name in _CHANGING)}, delay = ? WHERE id = ?"
 _WINDOW = f"SELECT id FROM tasks WHERE queue = ? AND {RUNNABLE} ORDER BY priority, seq LIMIT ?"
 _NEXT_QUEUE = f"SELECT queue FROM tasks WHERE {RUNNABLE} AND queue > ? ORDER BY queue LIMIT 1"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 
 from taskdir import known, names
 from taskdir.contracts import Catalog
@@ -30,8 +31,11 @@ class Window:
         self.published: dict[str, Signature] = {}
         self.context_bytes = 65536
 
-    def reconcile(self, seen: Seen, settings: Settings) -> bool:
-        """Make ready/ show the first tasks of each queue; says whether anything had to change."""
+    def reconcile(self, seen: Seen, settings: Settings, lacks: Callable[[str], bool] | None = None) -> bool:
+        """Make ready/ show the first tasks of each queue; says whether anything had to change.
+
+        ``lacks`` tells the tasks whose record may be missing after a crash: an offer waits for those that it may name.
+        """
         offering = self._index.queues()
         self._make_missing(sorted({*settings.all_queues(), *offering}), seen)
         queues = sorted({*offering, *seen.ready})
@@ -50,7 +54,8 @@ class Window:
             for name, task in tasks.items():
                 if name not in present:
                     held_back = lost and lost.intersection(self._index.lines.resources(task.id))
-                    if not held_back and not (seen.blind and name in self.published):
+                    late = lacks is not None and any(map(lacks, self._after(task)))
+                    if not held_back and not late and not (seen.blind and name in self.published):
                         changed |= self._publish(queue, name, task)
                 elif name in seen.changed or (name not in self.published and not self._is_right(queue, name, task)):
                     if self._withdraw(queue, name):  # else it was just claimed, as it is
@@ -89,6 +94,10 @@ class Window:
         stem = names.parse_stem(name.removesuffix(names.TASK))
         task = self._index.task(stem.id) if stem else None
         return stem is not None and task is not None and stem.seq <= task.seq and stem.attempt <= task.attempt
+
+    def _after(self, task: Task) -> list[str]:
+        after: list[str] = self._index.stories.body(task).get("after", [])
+        return after
 
     def offer_bytes(self, task: Task) -> bytes:
         """Return what a task's offer holds, claimed or not."""

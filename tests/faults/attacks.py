@@ -82,7 +82,13 @@ class Scene(Stand):
         """Append an event, sealed, as a batch of its own."""
         last = self.lines()[-1]
         seq = json.loads(last)["seq"] + 1
-        made = {"seq": seq, "time": json.loads(last)["time"], **event, "prev": hashlib.sha256(last[:-1]).hexdigest(), "end": seq}
+        made = {
+            "seq": seq,
+            "time": json.loads(last)["time"],
+            **event,
+            "prev": hashlib.sha256(last[:-1]).hexdigest(),
+            "end": seq,
+        }
         with open(self.root / "log.jsonl", "ab") as file:
             file.write(json.dumps(made, separators=(",", ":")).encode() + b"\n")
 
@@ -436,10 +442,27 @@ def page() -> str:
         "- **open**: it succeeds, and nothing shows it. Among programs of one user that cannot be prevented.",
     ]
     for title, attacks in (("As another user of the machine", OTHER), ("As the same user", SAME)):
-        counts = ", ".join(f"{count} {outcome}" for outcome in OUTCOMES if (count := sum(each.outcome == outcome for each in attacks)))
-        lines += ["", f"## {title}", "", f"{len(attacks)} attacks: {counts}.", "", "| attack | outcome | code | why |", "|---|---|---|---|"]
-        lines += [f"| {each.what} | {each.outcome} | {f'`{each.code}`' if each.code else '–'} | {each.why} |" for each in attacks]
-    lines += ["", "Each attack of another user that is open here is prevented in a root of mode 0700, which the same test shows.", ""]
+        counts = ", ".join(
+            f"{count} {outcome}" for outcome in OUTCOMES if (count := sum(each.outcome == outcome for each in attacks))
+        )
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            f"{len(attacks)} attacks: {counts}.",
+            "",
+            "| attack | outcome | code | why |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {each.what} | {each.outcome} | {f'`{each.code}`' if each.code else '–'} | {each.why} |"
+            for each in attacks
+        ]
+    lines += [
+        "",
+        "Each attack of another user that is open here is prevented in a root of mode 0700, which the same test shows.",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -66,7 +66,15 @@ def targets(stand: Stand) -> list[str]:
     """Return the paths that the adversary may put its hand on, files first."""
     claimed = sorted(str(path.relative_to(stand.root)) for path in (stand.root / "claimed/al").iterdir())
     (offer,) = (f"ready/default/{name}" for name in os.listdir(stand.root / "ready/default") if ".offered." in name)
-    found = ["inbox/m.json", "inbox/b.json", offer, *claimed, "state/plan.json", "contracts/new.json", "rejected/b.json"]
+    found = [
+        "inbox/m.json",
+        "inbox/b.json",
+        offer,
+        *claimed,
+        "state/plan.json",
+        "contracts/new.json",
+        "rejected/b.json",
+    ]
     return [*found, "rejected/b.reason.json", *DIRECTORIES]
 
 
@@ -117,7 +125,9 @@ class Adversary:
 def sound(stand: Stand) -> list[str]:
     """Return what is wrong with the log of a root at rest: its chain, its balance, a task that ended twice."""
     report = check.check_root(str(stand.root), lambda count: None, lambda seconds: None)
-    faults = [f"{each.code}: {each.message}" for each in report.findings if each.code.startswith(("log-", "p6", "index"))]
+    faults = [
+        f"{each.code}: {each.message}" for each in report.findings if each.code.startswith(("log-", "p6", "index"))
+    ]
     try:
         judge_ends([strictjson.loads(line, 64) for line in lines_of(str(stand.root))])
     except Wrong as error:
@@ -158,7 +168,9 @@ def test_an_adversary_before_any_call(base: Path, target: int) -> None:
             try:
                 attempt(base / str(number), target, placed, at)
             except Exception as error:
-                raise AssertionError(f"target {target}, {placed}, call {at}: {type(error).__name__}: {error}") from error
+                raise AssertionError(
+                    f"target {target}, {placed}, call {at}: {type(error).__name__}: {error}"
+                ) from error
             entry.runs += 1
             shutil.rmtree(base / str(number))
 
@@ -196,8 +208,19 @@ def careless(paper: Paper) -> None:
 def loose(root: str, seed: str, over: Any, count: Any) -> None:
     """Swap names of a root as fast as can be, until told to stop: a process of its own."""
     dice = random.Random(seed)
-    makers = [trees.directory, trees.fifo, trees.link("/etc/passwd"), trees.link("loop"), trees.text("{"), trees.text('{"type": "nope"}')]
-    places = [f"inbox/r{number}.json" for number in range(4)] + ["claimed/eve/5-000000000099.r.1.json", "ready/default/r.json", "state/r.json"]
+    makers = [
+        trees.directory,
+        trees.fifo,
+        trees.link("/etc/passwd"),
+        trees.link("loop"),
+        trees.text("{"),
+        trees.text('{"type": "nope"}'),
+    ]
+    places = [f"inbox/r{number}.json" for number in range(4)] + [
+        "claimed/eve/5-000000000099.r.1.json",
+        "ready/default/r.json",
+        "state/r.json",
+    ]
     os.makedirs(f"{root}/claimed/eve", exist_ok=True)
     while not over.is_set():
         path, aside = os.path.join(root, dice.choice(places)), f"{root}/.eve"
@@ -252,7 +275,9 @@ def test_a_flood_of_junk_lets_good_tasks_through_in_their_turn(base: Path) -> No
         for number in range(flood):
             name, make = JUNK[number % len(JUNK)]
             make(str(stand.root / "inbox" / name.format(number)))
-        judged = sum(1 for name in os.listdir(stand.root / "inbox") if name.endswith(".json") and not name.startswith("."))
+        judged = sum(
+            1 for name in os.listdir(stand.root / "inbox") if name.endswith(".json") and not name.startswith(".")
+        )
         stand.write("inbox/0-first.json", {"type": "echo"})
         stand.start().one_pass()
         assert [name for name in os.listdir(stand.root / "ready/default") if ".0-first." in name], "in front: at once"
@@ -280,7 +305,9 @@ def test_strangers_beside_claims_cost_no_more_than_a_look(base: Path) -> None:
     assert len(os.listdir(stand.root / "claimed/al")) == 3000
 
 
-@pytest.mark.parametrize("place", ["inbox", "ready/default", "claimed/al", "rejected", "done", "state", "failed", "contracts"])
+@pytest.mark.parametrize(
+    "place", ["inbox", "ready/default", "claimed/al", "rejected", "done", "state", "failed", "contracts"]
+)
 @pytest.mark.parametrize("other", ["an empty one", "a full one", "none"])
 def test_a_swapped_directory(base: Path, place: str, other: str) -> None:
     """A directory is renamed away, and another stands in its place: work goes on in the new one, the old is let be."""

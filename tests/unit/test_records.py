@@ -73,3 +73,16 @@ def test_one_that_cannot_be_written_stops_no_other(world: World) -> None:
     daemon.one_pass()
     assert (world.root / "done/old0.json").is_file()
 
+
+def test_an_offer_waits_for_the_old_records_that_it_may_name(world: World) -> None:
+    world.write("inbox/then.json", {"type": "echo", "after": ["old5"]})
+    daemon = world.start()
+    waited = False
+    while len(done(world)) < TASKS:
+        daemon.one_pass()
+        offered = any(".then." in name for name in os.listdir(world.root / "ready/default"))
+        assert not offered or "old5.json" in done(world)
+        waited |= not offered
+    world.passes()
+    assert waited
+    assert any(".then." in name for name in os.listdir(world.root / "ready/default"))

@@ -53,8 +53,17 @@ REFS = [
     ]),
 ]  # fmt: skip
 
-_NAMES: list[Any] = [{"patternProperties": {each: True}} for each in ("(a+)+", "\\w", "(?i)x", "[", "(?:a{1000}){1000}")]
-_NONE: list[Any] = [{"pattern": None}, {"pattern": 1}, {"pattern": True}, {"pattern": []}, {"pattern": {}}, {"pattern": ["a"]}]
+_NAMES: list[Any] = [
+    {"patternProperties": {each: True}} for each in ("(a+)+", "\\w", "(?i)x", "[", "(?:a{1000}){1000}")
+]
+_NONE: list[Any] = [
+    {"pattern": None},
+    {"pattern": 1},
+    {"pattern": True},
+    {"pattern": []},
+    {"pattern": {}},
+    {"pattern": ["a"]},
+]
 PATTERNS = [
     *_patterns("exponential", [
         "(a+)+$", "(a*)*b", "(a|aa)+$", "(a|a?)+$", "(.*a){20}", "([a-zA-Z]+)*$", "^(([a-z])+.)+[A-Z]([a-z])+$", "(a+){10}y", "((a)+|b)*c", "(x+x+)+y",

@@ -24,5 +24,22 @@ IGNORED: list[bytes] = [
 ]  # fmt: skip
 """Names that do not exist for the daemon: they stay where they are, and nothing is said of them."""
 
-RESERVED: list[bytes] = [b"con", b"nul", b"prn", b"aux", b"com1", b"lpt9", b"index", b"inbox", b"default", b"null", b"true", b"0", b"00", b"a" * 64, b"constructor", b"__proto__"[2:7]]
+RESERVED: list[bytes] = [
+    b"con",
+    b"nul",
+    b"prn",
+    b"aux",
+    b"com1",
+    b"lpt9",
+    b"index",
+    b"inbox",
+    b"default",
+    b"null",
+    b"true",
+    b"0",
+    b"00",
+    b"a" * 64,
+    b"constructor",
+    b"__proto__"[2:7],
+]
 """Stems that look dangerous and are ids like any other: accepted."""
