@@ -87,10 +87,10 @@ class Daemon:
     def one_pass(self) -> bool:
         """Observe, decide, record, index, publish. Says whether there was anything to do. Raises Missing: root gone."""
         now = self._clock.now()
-        self._lock.check()
-        opening.make_places(self.places, self._disk, closed=self.settings.walls)
-        ready = self._minding_the_index(self._is_ready)
-        return bool(ready and self._minding_the_index(lambda: self._work(now)))
+        with self._lock.guarding():
+            opening.make_places(self.places, self._disk, closed=self.settings.walls)
+            ready = self._minding_the_index(self._is_ready)
+            return bool(ready and self._minding_the_index(lambda: self._work(now)))
 
     def _is_ready(self) -> bool:
         self._reload_settings()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import portalocker
 
@@ -42,6 +44,19 @@ class RootLock:
             told = "the root was moved, deleted or replaced while its daemon ran; nothing more is written"
             hint = "start a daemon where the root is now: taskdir --root DIR run"
             raise Missing("root-gone", told, path=self._root, hint=hint)
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Look before, and again if something fails: a root that goes meanwhile takes its directories along.
+
+        Raises Missing as ``check`` does.
+        """
+        self.check()
+        try:
+            yield
+        except OSError:
+            self.check()
+            raise
 
     def release(self) -> None:
         """Let the root go."""

@@ -53,7 +53,7 @@ def test_a_deleted_root_is_not_made_again(tmp_path: Path) -> None:
         assert root.daemon is not None
         os.rename(root.path, tmp_path / "away")  # at once, as no rm -r is
         shutil.rmtree(tmp_path / "away")
-        assert root.daemon.wait(30) == 66
+        assert root.daemon.wait(30) == 66, root.said()
         assert not root.path.exists()
 
 

@@ -20,6 +20,8 @@ from support.live import PATIENCE, until
 from taskdir.errors import ConfigError
 from taskdir.runner import landlock, sandbox
 
+PYTHON = os.path.realpath(sys.executable)
+"""The interpreter itself: behind walls there is no .venv that lies in /tmp."""
 WAYS: dict[str, Callable[..., list[str]]] = {"bubblewrap": sandbox.bubblewrap, "landlock": sandbox.by_landlock}
 ATTEMPTS = r"""
 import ctypes, json, os, socket, subprocess, sys, tempfile
@@ -124,7 +126,7 @@ class Place(NamedTuple):
     def attempts(self, way: str, *, network: bool = False) -> dict[str, str]:
         told = self.tree.parent / "told.json"
         told.write_text(json.dumps(self.facts))
-        words = [sys.executable, "-c", ATTEMPTS, str(told)]
+        words = [PYTHON, "-c", ATTEMPTS, str(told)]
         kept = {"readable": (str(self.at / "root"),), "writable": (str(self.at / "more"), str(self.at / "one"))}
         done = run(WAYS[way](words, str(self.tree), network=network, **kept), cwd=self.tree)
         assert done.returncode == 0, done.stderr
@@ -281,7 +283,7 @@ def test_exit_codes_and_ends(place: Place, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_tmp_is_private(place: Place, way: str) -> None:
     need(way)
-    words = [sys.executable, "-c", "import tempfile; print(tempfile.mkdtemp())"]
+    words = [PYTHON, "-c", "import tempfile; print(tempfile.mkdtemp())"]
     done = run(WAYS[way](words, str(place.tree), network=False))
     made = Path(done.stdout.strip())
     assert made.is_relative_to("/tmp" if way == "bubblewrap" else place.tree), done.stderr
