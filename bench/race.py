@@ -94,7 +94,9 @@ def _work(peer: Peer, worker: int, tally: Tally, start: Barrier, over: Event) ->
 
 def lap(peer: Peer, tasks: int, agents: int, *, submits: bool = True) -> Lap:
     """Run one lap with a peer that was started. Without ``submits`` the tasks, numbered from 0, wait already."""
-    tally, start = Tally(tasks, agents), FORK.Barrier(agents + submits + 1)
+    tally, began = Tally(tasks, agents), FORK.RawValue(ctypes.c_double)
+    # By who comes last, before anybody goes on: a short lap may be over before we are awake again.
+    start = FORK.Barrier(agents + submits + 1, lambda: setattr(began, "value", time.monotonic()))
     over, submitted = FORK.Event(), FORK.Event()
     people: list[Any] = [FORK.Process(target=_work, args=(peer, each, tally, start, over)) for each in range(agents)]
     if submits:
@@ -105,8 +107,7 @@ def lap(peer: Peer, tasks: int, agents: int, *, submits: bool = True) -> Lap:
         each.start()
     try:
         start.wait(drive.PATIENCE)
-        began = time.monotonic()
-        _watch(tally, submitted, began)
+        _watch(tally, submitted, began.value)
         over.set()
         lost, twice = tally.verdict()
         ended = tally.last()
@@ -114,7 +115,7 @@ def lap(peer: Peer, tasks: int, agents: int, *, submits: bool = True) -> Lap:
             before = time.monotonic()
             peer.settle(tasks)
             ended = max(ended, time.monotonic() if time.monotonic() - before > 0.002 else ended)
-        return Lap(tasks - lost, ended - began, lost, twice)
+        return Lap(tasks - lost, ended - began.value, lost, twice)
     finally:
         over.set()
         for each in people:

@@ -370,6 +370,7 @@ def planted_read(path: str, limit: int) -> tuple[bytes, os.stat_result]:
 def test_a_planted_fault_is_noticed(
     base: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, fault: Any, group: str
 ) -> None:
+    monkeypatch.setenv("TASKDIR_LEDGER", str(base / "planted"))  # no finding
     stand = Stand(base / "root")
     monkeypatch.setattr(owner, name, fault)
     if name == "_integer":
@@ -379,6 +380,7 @@ def test_a_planted_fault_is_noticed(
 
 
 def test_a_reader_that_follows_links_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKDIR_LEDGER", str(base / "planted"))  # no finding
     monkeypatch.setattr("taskdir.papers.read_shaped", planted_read)
     with pytest.raises(AssertionError):
         test_special_files_in_the_inbox(base)
@@ -386,6 +388,7 @@ def test_a_reader_that_follows_links_is_noticed(base: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", ["_returns", "_too_much"])
 def test_a_lint_that_overlooks_is_noticed(base: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("TASKDIR_LEDGER", str(base / "planted"))  # no finding
     monkeypatch.setattr(lint, name, lambda *_: None)
     with pytest.raises((AssertionError, RecursionError)):
         test_bad_contracts_make_no_type(base)

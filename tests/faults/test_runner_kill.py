@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+import uuid
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -282,10 +283,11 @@ def test_whose_runner_is_dead_for_certain(stage: Stage, changes: dict[str, str],
     for path in (space, notes):
         path.mkdir(parents=True)
     (space / "work").touch()
-    facts = {"runner": runner, "token": "t0k3n", "stage": "running"}
+    token = uuid.uuid4().hex  # other tests look for processes at the same time
+    facts = {"runner": runner, "token": token, "stage": "running"}
     (notes / "attempt.json").write_text(json.dumps(facts))
-    marked = subprocess.Popen(["sleep", sleeps(stage)], env={processes.MARK: "t0k3n"})
-    until(lambda: b"t0k3n" in Path(f"/proc/{marked.pid}/environ").read_bytes(), "its environment")
+    marked = subprocess.Popen(["sleep", sleeps(stage)], env={processes.MARK: token})
+    until(lambda: token.encode() in Path(f"/proc/{marked.pid}/environ").read_bytes(), "its environment")
     try:
         (told,) = stage.run("--grace", "5", "--", "true")
         assert (told["removed"], bool(told["killed"]), told["why"]) == (False, killed, "kept: uncommitted work")
