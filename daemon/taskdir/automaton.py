@@ -60,12 +60,12 @@ def _set(text: str) -> frozenset[int]:
     if not text.startswith("[") or len(text) == 1:
         return frozenset({ord(_plain(text))})
     inverted = text.startswith("[^")
-    parts = [_plain(part) for part in re.findall(r"(?s)\\.|.", text[1 + inverted : -1])]
-    escaped = [part != "-" for part in re.findall(r"(?s)\\.|.", text[1 + inverted : -1])]
+    written = re.findall(r"(?s)\\.|.", text[1 + inverted : -1])
+    parts, dashes = [_plain(part) for part in written], [part == "-" for part in written]
     found: set[int] = set()
     at = 0
     while at < len(parts):
-        if at + 2 < len(parts) and not escaped[at + 1]:
+        if at + 2 < len(parts) and dashes[at + 1]:
             found.update(range(ord(parts[at]), ord(parts[at + 2]) + 1))
             at += 3
         else:

@@ -253,8 +253,8 @@ def ended(places: Places, ids: Iterable[str], timeout: float | None = None) -> I
                 yield id, found
         if unknown:
             raise _unknown(places, unknown)
-        if left and len(queued) == len(left) and len(blocked := _blocked(places, queued)) == len(left):
-            yield from ((id, Standing("blocked", {"by": blocked[id]})) for id in left)
+        if left and len(queued) == len(left) and len(stuck := blocked(places, queued)) == len(left):
+            yield from ((id, Standing("blocked", {"by": stuck[id]})) for id in left)
             return
         if left and until is not None and time.monotonic() >= until:
             raise _timed_out(places, list(left))
@@ -266,7 +266,7 @@ def ended(places: Places, ids: Iterable[str], timeout: float | None = None) -> I
             pause = min(pause * 1.2, 0.25)
 
 
-def _blocked(places: Places, ids: list[str]) -> dict[str, list[dict[str, str]]]:
+def blocked(places: Places, ids: list[str]) -> dict[str, list[dict[str, str]]]:
     """Return those of the queued tasks that wait for a failed or canceled one, each with these: id and state.
 
     One that lies in inbox/ is being redriven, and blocks nobody.

@@ -55,6 +55,8 @@ def tell(event: dict[str, Any]) -> None:
     logger = _ASKED if event["event"] in TOLD else _UNASKED
     if logger.isEnabledFor(logging.INFO):
         about = {name: event[name] for name in ("id", "attempt", "agent", "by", "file", "code") if name in event}
+        reason = event.get("reason", event.get("error"))
+        about |= {"code": reason["code"]} if isinstance(reason, dict) and "code" in reason else {}
         logger.info("%s", event["event"], extra={"fields": about})
 
 

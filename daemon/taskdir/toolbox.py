@@ -14,7 +14,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
-from taskdir import asking, briefing, facts, gestures, names, roots, shared, story, strictjson
+from taskdir import briefing, facts, gestures, names, roots, shared, story, strictjson
 from taskdir.clock import Clock
 from taskdir.disk import Disk
 from taskdir.errors import Busy, Missing, TaskdirError, Usage, claim_lost
@@ -200,7 +200,8 @@ class Toolbox:
             left = [id for id, state in states.items() if state not in _OVER]
             states |= {id: self._state(id) for id in left}
             queued = [id for id, state in states.items() if state == "queued"]
-            blocked = {id: [*by] for id, by in asking.blocked(self._places.index, queued).items()} if queued else {}
+            stuck = roots.blocked(self._places, queued) if queued else {}
+            blocked = {id: [each["id"] for each in by] for id, by in stuck.items()}
             left = [id for id, state in states.items() if state not in _OVER and id not in blocked]
             if not left or time.monotonic() >= until:
                 return {"states": states, "open": left} | ({"blocked_by": blocked} if blocked else {})

@@ -11,7 +11,10 @@ _LOST = frozenset((sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, s
 
 
 def is_outside(error: sqlite3.DatabaseError) -> bool:
-    """Say whether an error is one of the disk or of the file, not of a statement."""
+    """Say whether an error is one of the disk or of the file: not of a value, nor of how we use the connection.
+
+    A statement that asks for what is not there counts, for the file may be another program's.
+    """
     return type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError)
 
 

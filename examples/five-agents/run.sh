@@ -16,6 +16,10 @@ export GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL
 
 home=${FIVE_HOME:-$(mktemp -d "${TMPDIR:-/tmp}/taskdir-five-XXXXXX")} && mkdir -p "$home"
 home=$(CDPATH='' cd -- "$home" && pwd -P) repo=$home/repo root=$home/jobs log=$home/run.log
+"$python" -c 'import jsonschema, portalocker, watchdog' 2>/dev/null || {
+    echo "five: $python lacks what taskdir needs: \`make test\` makes .venv, or name another by PYTHON" >&2
+    exit 1
+}
 taskdir() { "$python" -m taskdir "$@" --root "$root"; }
 put() { mkdir -p "${2%/*}" && cp "$1" "${2%/*}/.${2##*/}" && mv "${2%/*}/.${2##*/}" "$2"; } # FROM TO: whole or not at all
 modules=$(cd "$here/library" && for file in *.py; do echo "${file%.py}"; done)
@@ -63,7 +67,14 @@ echo "{\"implement\": $implement, \"merge\": [\"python3\", \"$here/merge.py\"]}"
     echo ']}'
 } >"$home/library.json"
 everybody
-until taskdir submit "$home/library.json" >>"$log" 2>&1; do sleep 0.2; done
+[ -e "$root/inbox/library.json" ] || taskdir submit "$home/library.json" >>"$log" 2>&1 || :
+tries=0
+while [ -e "$root/inbox/library.json" ]; do # until the daemon has judged it: no id in it is known before
+    everybody
+    tries=$((tries + 1))
+    [ $tries -lt 150 ] || { echo "five: no daemon judges what was submitted; see $log" >&2 && exit 1; }
+    sleep 0.2
+done
 for file in "$root"/failed/*.json; do [ ! -e "$file" ] || mv "$file" "$root/inbox/"; done
 
 # --- one agent hangs half way: its worker is killed, and another one does the task ------------------------------------

@@ -34,14 +34,28 @@ pytestmark = [
 ]
 
 
-def start(home: Path, out: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    command = ["sh", str(EXAMPLE / "run.sh")]
+def start(home: Path, out: int = subprocess.PIPE, agent: str = "plain") -> subprocess.Popen[str]:
+    """Begin; an ``agent`` beside plain is a program on PATH that answers as the profile of that name expects."""
+    command = ["sh", str(EXAMPLE / "run.sh"), *([] if agent == "plain" else [agent])]
     env = {name: value for name, value in ENV.items() if name != "TASKDIR"} | {"FIVE_HOME": str(home)}
+    env["PATH"] = os.pathsep.join([str(stand_in(home.parent / "bin", agent)), env["PATH"]])
     return subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, text=True)
 
 
-def to_the_end(home: Path) -> str:
-    with start(home) as process:
+def stand_in(place: Path, agent: str) -> Path:
+    """Make a program of a vendor's name that does what agent.py does, and never hangs; returns its directory."""
+    place.mkdir(exist_ok=True)
+    (program := place / agent).write_text(
+        "#!/bin/sh\n"
+        'sed \'s/"attempt": 1/"attempt": 2/\' "$TASKDIR_TASK" >"$TASKDIR_TASK.2"\n'
+        f'TASKDIR_TASK=$TASKDIR_TASK.2 exec python3 "{EXAMPLE / "agent.py"}" 0.1\n'
+    )
+    program.chmod(0o755)
+    return place
+
+
+def to_the_end(home: Path, agent: str = "plain") -> str:
+    with start(home, agent=agent) as process:
         said, _ = process.communicate(timeout=500)
     assert process.returncode == 0, said + (home / "run.log").read_text()
     return said
@@ -111,10 +125,10 @@ def test_five_agents_write_a_library(tmp_path: Path) -> None:
     assert git(home, "rev-parse", "main") == log
 
 
-def kills(home: Path, dice: random.Random, most: int) -> list[str]:
+def kills(home: Path, dice: random.Random, most: int, agent: str) -> list[str]:
     """Run, and kill -9 anybody at a random step of the log, so often at most; returns who was killed."""
     log, killed = home / "jobs" / "log.jsonl", list[str]()
-    process = start(home, subprocess.DEVNULL)
+    process = start(home, subprocess.DEVNULL, agent)
     try:
         while len(killed) < most:
             size = (log.stat().st_size if log.exists() else 0) + dice.randint(1, 600)
@@ -132,7 +146,7 @@ def kills(home: Path, dice: random.Random, most: int) -> list[str]:
                 killed.append(found[pid].replace(str(home), "")[-100:])
             if pid == process.pid:
                 process.wait()
-                process = start(home, subprocess.DEVNULL)
+                process = start(home, subprocess.DEVNULL, agent)
     finally:
         process.kill()
         process.wait()
@@ -144,10 +158,11 @@ def test_anybody_killed_at_any_moment_then_run_again(tmp_path: Path) -> None:
     print(f"seed {ledger.seed()}")
     while count < KILLS:
         home, runs = tmp_path / f"five-{runs}", runs + 1
-        killed = kills(home, dice, KILLS - count)
+        agent = ("claude", "plain")[runs % 2]  # the one word to change
+        killed = kills(home, dice, KILLS - count, agent)
         print(*killed, sep="\n")
         count += len(killed)
-        proven(home, to_the_end(home))
+        proven(home, to_the_end(home, agent))
 
 
 def test_its_contracts_are_good() -> None:

@@ -19,6 +19,7 @@ from taskdir.clock import Clock
 from taskdir.documents import Now, timestamp
 from taskdir.errors import Busy, TimedOut
 from taskdir.places import Places
+from taskdir.toolbox import Toolbox
 
 SPARE = {"type": "count", "max_attempts": 1}
 FAILED = {"status": "error", "error": {"message": "no"}}
@@ -348,3 +349,21 @@ def test_a_cancel_of_both_between_two_looks_shows_none_as_blocked(
     monkeypatch.setattr(asking, "_connect", slow)
     index = str(world.root / ".taskdir" / "index.sqlite")
     assert (asking.blocked(index, ["then"]), asking.state(index, "then")) == ({}, "canceled")
+
+
+def test_what_is_being_redriven_blocks_nobody_whoever_asks(world: World) -> None:
+    submit(world, {"kind": "task", "id": "first"}, {"kind": "task", "id": "then", "after": ["first"]})
+    end(world, FAILED)
+    assert waited(world)["blocked_by"] == {"then": ["first"]}
+    os.rename(world.root / "failed/first.json", world.root / "inbox/first.json")
+    assert roots.blocked(Places(str(world.root)), ["then"]) == {}
+    assert "blocked_by" not in waited(world)
+
+
+def waited(world: World) -> dict[str, Any]:
+    """Return what the tool ``wait`` says at once."""
+    steps = Toolbox(str(world.root)).call("wait", {"ids": ["then"], "wait_seconds": 0})
+    with pytest.raises(StopIteration) as over:
+        next(steps)
+    found: dict[str, Any] = over.value.value
+    return found
