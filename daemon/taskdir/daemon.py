@@ -147,9 +147,9 @@ class Daemon:
             seen = self._observer.look(now, self.settings)
             if self._full:
                 seen.messages.clear()  # the log could not be written: finishing work goes on, new work waits
-            known = Known(self.index, self.settings, self._catalog, now)
-            events = decide(known, seen, now)
+            events = decide(Known(self.index, self.settings, self._catalog, now), seen, now)
             if not self._record(events, now):
+                self._observer.look_again()
                 return False
         with self.index.transaction():
             return self._publish(seen, events, now) or bool(events) or seen.more
@@ -164,7 +164,7 @@ class Daemon:
         self._entries.note(events)
         self._entries.publish(seen)
         self._view.publish(seen)
-        self._entries.heal(seen)
+        self._entries.heal()
         if self._handover is None:
             self._doors.publish(seen)
         self._mends.publish(seen)

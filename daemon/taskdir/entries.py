@@ -23,7 +23,7 @@ class Entries:
     def __init__(self, places: Places, disk: Disk, index: Index) -> None:
         self._places, self._disk, self._index = places, disk, index
         self.published: dict[str, Signature] = {}
-        self._due = index.shelf.keys()
+        self._due: set[str] = set()
         self._edited: set[str] = set()
 
     def note(self, events: list[Event]) -> None:
@@ -31,18 +31,20 @@ class Entries:
         self._due.update(event["key"] for event in events if event["event"] == "set")
 
     def publish(self, seen: Seen) -> None:
-        """Write every entry that was set, before its message goes; what was edited by hand first has to be expelled."""
+        """Write every entry that was set or is not there, before its message goes; but nothing over what was edited by
+        hand and is not expelled yet, or cannot be read now."""
         for name in seen.edited:
             self.published.pop(name, None)
             self._edited.add(name)
         self._edited -= self.published.keys()  # somebody put it right
-        self._write(self._due - {name.removesuffix(names.TASK) for name in self._edited})
+        missing = {name.removesuffix(names.TASK) for name in seen.missing}
+        self._write((self._due | missing) - {name.removesuffix(names.TASK) for name in self._edited})
 
-    def heal(self, seen: Seen) -> None:
-        """Write every entry again that was edited or removed by hand; an edit that is still there has to go first."""
+    def heal(self) -> None:
+        """Write every entry again that was edited by hand, once the edit is gone."""
         gone = {name for name in self._edited if not os.path.lexists(os.path.join(self._places.state, name))}
         self._edited -= gone
-        self._write({name.removesuffix(names.TASK) for name in (*gone, *seen.missing)} & self._index.shelf.keys())
+        self._write({name.removesuffix(names.TASK) for name in gone} & self._index.shelf.keys())
 
     def _write(self, keys: set[str]) -> None:
         for key in sorted(keys):

@@ -79,6 +79,10 @@ class Observer:
         self._busy = bool(seen.messages or seen.results)
         return seen
 
+    def look_again(self) -> None:
+        """Let the next look see what this one saw: nothing came of it."""
+        self._state_looked = self._offers_looked = float("-inf")
+
     def forget_contracts(self) -> None:
         """Let the next look read every contract again, changed or not."""
         for directory, found in self._contract_files.items():
@@ -157,8 +161,11 @@ class Observer:
         """Find what was edited in state/: once a scan interval, since there may be many keys."""
         if now.seconds - self._state_looked < settings.scan_seconds * 0.9:
             return
+        try:
+            shown = set(_names(self._places.state))
+        except OSError:
+            return  # what cannot be listed may be there
         self._state_looked = now.seconds
-        shown = set(_list(self._places.state))
         for name in sorted(name for name in shown if names.is_message_name(name)):
             path = os.path.join(self._places.state, name)
             shape, published = signature(path), self._entries.get(name)
@@ -170,7 +177,7 @@ class Observer:
                 self._entries[name] = shape
             elif verdict == "older":
                 seen.missing.append(name)
-        seen.missing += [name for name in self._entries if name not in shown]
+        seen.missing += [key + names.TASK for key in sorted(self._index.shelf.keys()) if key + names.TASK not in shown]
 
     def _judge_entry(self, path: str, key: str) -> str:
         """Tell a state file that a life before left: right, older (a stop came between fact and view), edited; or
@@ -195,6 +202,8 @@ class Observer:
             path = os.path.join(self._places.taken, taken)
             parts = names.split_claimed(name)
             slot = Slot(agent, str(parts[0])) if agent and parts else None
+            if slot is None and not self._contracts_known:
+                continue
             limit = settings.max_result_bytes if slot else settings.max_batch_bytes
             sender = self._rooms.sender(name) if self._rooms is not None and slot is None else ""
             paper = self.papers.read(path, name, limit, now.seconds, settings.settle_seconds, slot, sender)

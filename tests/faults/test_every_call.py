@@ -43,6 +43,7 @@ IN_RECOVERY = 0.2 if not ledger.torture() else 1.5
 """How many errors are tried in each recovery from a stop that is tried."""
 OTHERWISE = {
     "cancel: a task and its cancel in one pass, in byte order": "what was refused is judged again, and now its task is",
+    "contracts: a bad edit of a contract that no task has used": "the last good one of such a type is in no log",
     "state: a contract of a key that cannot be used lets nothing pass": "the last good one of a key is in no log",
     "leases: the lease of one claim does not renew another's": "a start gives both their full time: they end together",
     "schedules: no setting of the clock wakes it early or keeps it asleep": "a start sees how the clock is set (8.6)",

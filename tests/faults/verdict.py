@@ -129,4 +129,5 @@ def shape(root: str) -> list[tuple[str, int, int, int]]:
         for name in [*files, *inside]:
             at = os.lstat(os.path.join(directory, name))
             found.append((os.path.join(directory, name), at.st_ino, at.st_size, at.st_ctime_ns))
-    return sorted(found)
+    index = os.path.join(root, ".taskdir", "index.sqlite")  # a story may take it away, and start with all anew
+    return sorted([*found, (index, int(os.path.exists(index)), 0, 0)])
