@@ -1,6 +1,6 @@
 """Drive a root with real processes in tight loops, and report the rate and what the daemon spent on a task.
 
-    python bench/drive.py --on DIR [--tasks N] [--agents N] [--waiting N] [--runs N] [--tool strace|cprofile]
+    python bench/drive.py --on DIR [--tasks N] [--agents N] [--waiting N] [--runs N] [--tool strace|cprofile|phases]
 
 DIR must lie on the file system to be measured. One process submits, each agent is a process that claims and finishes
 without waiting for the verdict, as max_claims = 1 allows; the daemon is `taskdir run` of the Python that runs this.
@@ -31,6 +31,7 @@ PATIENCE = 600.0
 TOOLS = {
     "strace": ["strace", "-f", "-c", "-o", "{out}"],
     "cprofile": [sys.executable, "-m", "cProfile", "-o", "{out}"],
+    "phases": [sys.executable, os.path.join(os.path.dirname(__file__), "phases.py"), "{out}"],
 }
 
 
@@ -95,7 +96,7 @@ def fresh_root(on: str, **settings: object) -> Iterator[str]:
 def daemon(root: str, tool: str | None = None, out: str = "") -> Iterator[int]:
     """Run the daemon; yields its process id once it is ready. ``tool`` watches it and writes ``out``."""
     words = [word.format(out=out) for word in TOOLS[tool]] if tool else []
-    python = [] if tool == "cprofile" else [sys.executable]
+    python = [] if tool in ("cprofile", "phases") else [sys.executable]
     process = subprocess.Popen([*words, *python, "-m", "taskdir", "--root", root, "run"], stderr=subprocess.PIPE)
     assert process.stderr is not None
     try:

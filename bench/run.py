@@ -35,6 +35,7 @@ PARTS: tuple[tuple[str, Callable[[Bench], None]], ...] = (
     ("d", latency.latency),
     ("j", backlog.batches),
     ("i", rates.many),
+    ("ai", rates.phases),
     ("g", rest.rest),
     ("ef", backlog.waiting),
     ("f", backlog.history),

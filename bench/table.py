@@ -52,6 +52,7 @@ def sections(told: dict[str, Any]) -> list[tuple[str, list[list[str]]]]:
     made = [
         ("(a) (b) (c) End to end, durable: 1 submitter and 2 agents at once", _peers(series)),
         ("(a) taskdir with more agents, and on other file systems", _alone(series)),
+        ("(a) (i) Where the time goes: microseconds a task", _phases(series)),
         ("(d) Latency in ms", _latency(series)),
         ("(d) (h) Starting the agents' verbs", _starts(series)),
         ("(e) Claim and complete, 2 agents, with so many waiting", _waiting(series)),
@@ -83,12 +84,27 @@ def _alone(series: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def _phases(series: dict[str, Any]) -> list[list[str]]:
+    told = series.get("phases", ())
+    rows = [["of the daemon, part by part", *(f"{row['agents']} agents" for row in told)]]
+    if not told:
+        return rows
+    parts = sorted(told[0]["parts"], key=lambda part: -float(told[0]["parts"][part]))
+    rows += [[part, *(number(row["parts"].get(part, 0.0)) for row in told)] for part in parts]
+    names = {"daemon": "CPU time of the daemon", "people": "CPU time of the submitter and the agents", "wall": "a task"}
+    rows += [[words, *(number(row[name]) for row in told)] for name, words in names.items()]
+    return rows
+
+
 def _latency(series: dict[str, Any]) -> list[list[str]]:
     rows = [["from submit to", "p50", "p95", "p99"]]
     told = series.get("latency")
     if told:
         half = f"an offer, at {number(told['half load per s'])} tasks/s, half load"
-        names = {"rest": "an offer, at rest", "half load": half, "refusal": "a bad document's verdict, at rest"}
+        names = {"rest": "an offer, at rest"}
+        if "sync" in told:
+            names["sync"] = "… of which one sync of the log: a line appended, without any daemon"
+        names |= {"half load": half, "refusal": "a bad document's verdict, at rest"}
         names |= {"hostile": "a hostile document's verdict, at rest"} if "hostile" in told else {}
         for name, words in names.items():
             rows.append([words, *(number(told[name][p]) for p in ("p50", "p95", "p99"))])

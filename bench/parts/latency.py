@@ -52,6 +52,14 @@ def claimable(root: str, name: str) -> float:
     return took * 1e3
 
 
+def synced(log: int) -> float:
+    """Append a line of a log's length to a file, wait until it is on the disk; returns the milliseconds."""
+    start = time.perf_counter()
+    os.write(log, b"x" * 465)
+    os.fdatasync(log)
+    return (time.perf_counter() - start) * 1e3
+
+
 def refused(root: str, name: str) -> float:
     """Submit a document with an unknown member; returns the milliseconds until its reason can be read."""
     reason = f"{root}/rejected/{name}.reason.json"
@@ -127,18 +135,21 @@ def latency(bench: Bench) -> None:
     """(d): p50, p95 and p99; half load is half of what two agents reached in this run."""
     probes = bench.sizes.probes
     half = _half(bench)
-    bench.progress.part("(d) latency", 3 * probes)
+    bench.progress.part("(d) latency", 4 * probes)
     told: dict[str, Any] = {"half load per s": half}
     peer = Ours(queues=["probe"])
     with started(peer, bench.on):
         os.makedirs(f"{peer.root}/claimed/prober")
         _until(lambda: os.path.isdir(f"{peer.root}/ready/probe"), "the queue")
         told["rest"] = _many(bench, lambda number: claimable(peer.root, f"rest-{number}"))
+        log = os.open(f"{bench.on}/line", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        told["sync"] = _many(bench, lambda number: synced(log))
+        os.close(log)
         told["refusal"] = _many(bench, lambda number: refused(peer.root, f"bad-{number}"))
         with load(peer, half):
             told["half load"] = _many(bench, lambda number: claimable(peer.root, f"load-{number}"))
     _hostile(bench, told)
-    for name in ("rest", "half load", "refusal", "hostile"):
+    for name in ("rest", "sync", "half load", "refusal", "hostile"):
         bench.figures |= {f"latency {name} {p} ms": value for p, value in told[name].items()}
     bench.series["latency"] = told
 

@@ -6,6 +6,11 @@ over the pairs, so that what slows the machine for a while slows both alike.
 
 from __future__ import annotations
 
+import json
+import resource
+from pathlib import Path
+
+from bench import drive
 from bench.ground import ground
 from bench.parts import median
 from bench.peers import Peer, Skip
@@ -105,6 +110,33 @@ def many(bench: Bench) -> None:
     bench.series["agents"] = _lines(rates, "agents")
     if {4, 64} <= set(rates):
         bench.figures["ratio agents"] = median([more / few for more, few in zip(rates[64], rates[4], strict=True)])
+
+
+def phases(bench: Bench) -> None:
+    """Where a task's time goes, with two agents and with very many: microseconds a task."""
+    told = []
+    bench.progress.part("(a) (i) where the time goes", 2)
+    for agents in (AGENTS, max(bench.sizes.agents)):
+        peer = Ours()
+        peer.phases = f"{bench.on}/phases.json"
+        with started(peer, bench.on):
+            before, people = drive.spent(peer.pid), _people()
+            run = lap(peer, bench.sizes.tasks, agents)
+            after, worked = drive.spent(peer.pid), _people() - people
+        parts = json.loads(Path(peer.phases).read_text(encoding="utf-8"))
+        parts.pop("waiting for work", None)  # it waited before and after the lap, too
+        row = {part: seconds / run.tasks * 1e6 for part, seconds in parts.items()}
+        daemon = (after.user + after.system - before.user - before.system) / run.tasks * 1e6
+        told.append({"agents": agents, "parts": row, "wall": run.seconds / run.tasks * 1e6, "daemon": daemon,
+                     "people": worked / run.tasks * 1e6})  # fmt: skip
+        bench.progress.step()
+    bench.series["phases"] = told
+
+
+def _people() -> float:
+    """Return the seconds of processor time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def beside(bench: Bench) -> None:

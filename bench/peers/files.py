@@ -79,8 +79,9 @@ class Ours(Peer):
     package = "taskdir"
 
     def __init__(self, **settings: object) -> None:
-        """Prepare a root with ``settings`` beside the defaults."""
+        """Prepare a root with ``settings`` beside the defaults. ``phases``: where the daemon tells of its time."""
         self._settings = settings
+        self.phases = ""
         self._stack, self._running = contextlib.ExitStack(), contextlib.ExitStack()
         self.root = self.only = ""
 
@@ -90,7 +91,7 @@ class Ours(Peer):
         with open(f"{self.root}/contracts/echo.json", "w", encoding="utf-8") as file:
             json.dump(CONTRACT, file)
         self._before = 0
-        self.pid = self._running.enter_context(drive.daemon(self.root))
+        self.pid = self._running.enter_context(drive.daemon(self.root, "phases" if self.phases else None, self.phases))
 
     def pause(self) -> None:
         """End the daemon; the root stays."""
