@@ -23,7 +23,7 @@ CREATE INDEX stale ON refusals(stale) WHERE stale = 1;
 """
 
 _TOLD = frozenset({"rejected", "late", "breach", "redriven", "contract"})
-_KEPT = 8192
+_KEPT = 2048
 """So many ids that were taken lately are kept at hand."""
 _OVERTAKE = "UPDATE refusals SET stale = 1 WHERE file = ?"
 

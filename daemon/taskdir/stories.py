@@ -21,7 +21,7 @@ CREATE TABLE attempts(id TEXT, attempt INTEGER, agent TEXT, claimed TEXT, ended 
 """
 
 _END = "UPDATE attempts SET ended = ?, outcome = ?, error = ?, notes = ?, judged = ? WHERE id = ? AND attempt = ?"
-_KEPT, _SMALL = 4096, 4096
+_KEPT, _SMALL = 1024, 4096
 """So many bodies and endings of at most so many characters are kept at hand: what comes in is often wanted soon."""
 
 

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, env: Env) -> int:
     root = env.root()
     if roots.settings(str(root)).get("walls") is True:
         walls.check_user(Places(str(root)))
-    gc.set_threshold(50_000, 20, 20)  # a batch makes much that goes all at once, and hardly a cycle
+    gc.set_threshold(10_000, 20, 20)  # a batch makes much that goes all at once, and hardly a cycle
     handler = textlog.start(args.log_format, all_events=args.verbose)
     try:
         daemon = Daemon(str(root))
