@@ -12,6 +12,10 @@ import pytest
 from runner.stage import Stage, ended, running, script, until
 
 OK = """echo '{"status": "ok", "output": {"n": 1}}' > "$TASKDIR_RESULT" """
+UNTIMED = """from taskdir.runner import process
+until = process._until_end
+process._until_end = lambda command, pipes, limits, watch: until(command, pipes, limits._replace(seconds=60), watch)"""
+UNCOUNTED = "from taskdir.runner import process\nprocess._Pipes.full = property(lambda self: False, lambda *_: None)"
 KEEPS_ALL = "from taskdir.runner import process\nprocess.Command.stop = lambda self, grace: self.process.wait()"
 
 
@@ -89,6 +93,23 @@ def test_limits(stage: Stage, script_text: str, options: list[str], code: str) -
     sizes = [path.stat().st_size for path in (stage.work / "me/a.1.run").glob("1.*")]
     assert sum(sizes) <= 100_000
     assert ("half" in script_text) == ("half" in stage.results()["a"]["message"])
+
+
+@pytest.mark.parametrize(
+    ("script_text", "options", "planted"),
+    [
+        ("sleep 1", ["--timeout", "0.1"], UNTIMED),
+        ("seq 50000", ["--max-output", "100000"], UNCOUNTED),
+    ],
+    ids=["time", "output"],
+)
+def test_the_tester_of_limits_sees_that_one_is_ignored(
+    stage: Stage, script_text: str, options: list[str], planted: str
+) -> None:
+    """Planted faults: a runner that never looks at the time, or at how much was printed."""
+    stage.offer("a")
+    told = stage.run(*options, "--", script(stage.base / "cmd", f"{OK}\n{script_text}"), planted=planted)
+    assert ended(told) == [("a", "done", None, 1)]
 
 
 def test_a_command_that_is_not_there(stage: Stage) -> None:
