@@ -299,7 +299,8 @@ class Model:
             raise _Refused("not-regular" if data is None else "name-grammar")
         task = self.tasks.get(id)
         ended = task is not None and task.state in ("failed", "canceled") and self.records.get(id) == data
-        if not ended or any(event.get("id") == id for event in self.events):  # no record yet of what ended just now
+        now = any(event.get("id") == id and event["event"] != "late" for event in self.events)
+        if not ended or now:  # of what ended just now there is no record yet
             if self.messages.get(id) == data or self.redrives.get(data) == id:
                 self._say("duplicate", by=id)
                 return
