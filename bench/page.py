@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import plot, table
+from bench import phases, plot, table
 from bench.judge import number
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -31,7 +31,8 @@ FLOOR = """\
 The floor does the file operations of a task in the submitter's and the agents' own processes: nothing waits for
 anything, and no process does more than its share. With a daemon each task changes hands four times, and one process
 does all that is decided, checked, chained and indexed; on two cores, submitter and agents take theirs from it.
-`python bench/drive.py --on DIR` tells the daemon's CPU time a task, and `--tool cprofile` or `strace` where it goes.
+`python bench/drive.py --on DIR` tells the daemon's CPU time a task, and `--tool phases`, `cprofile` or `strace` where
+it goes.
 """
 ONE_PROCESS = (
     "One process decides, checks, chains, indexes and publishes, so one core bounds it, and submitter and agents want"
@@ -41,8 +42,15 @@ ONE_PROCESS = (
 )
 AT_REST = (
     "Nothing is waited for on purpose: inotify wakes the daemon, and one pass offers the task. That takes one fdatasync"
-    " of the log, for which ext4 commits its journal, and the kernel has to wake two processes; both grow with whatever"
-    " else the machine does. Records are synced after a pass has offered what there is, never before."
+    " of the log, for which ext4 commits its journal (table (d) has it alone), and the kernel wakes two processes,"
+    " whose code and data are no longer in the processor's caches; all of it grows with whatever else the machine does."
+    " Records are synced after a pass has offered what there is, never before."
+)
+IDLE = (
+    "It wakes once in `scan_seconds`, a second by default, to see what no event told. What such an empty pass"
+    " takes depends on the machine more than on us: after a second of sleep the processor has to fetch all of it again,"
+    " which on a virtual machine with busy neighbours takes many times as long as the pass itself (table (g)). A"
+    " larger `scan_seconds` makes it less."
 )
 REPLAY = (
     "A line is read strictly (duplicate keys, depth, numbers), hashed and compared, its event is folded, and rows of up"
@@ -59,6 +67,7 @@ LIMITS = {
     "latency rest p50 ms": AT_REST,
     "latency rest p99 ms": AT_REST,
     "ratio waiting": "A pass does the same however many wait, but SQLite's trees are deeper, their pages further away.",
+    "idle cpu percent": IDLE,
     "waiting replay per s": REPLAY,
     "history replay per s": REPLAY,
     "ratio claim start": "Most of it is the interpreter, `re`, which the script that pip makes imports, and `json`.",
@@ -118,6 +127,8 @@ def markdown(told: dict[str, Any], soak: dict[str, Any] | None) -> str:
         parts.insert(parts.index("## Goals\n"), BUSY)
     for title, rows in table.sections(told):
         parts += [f"## {title}\n", _table(rows)]
+        if title.startswith("(a) (i)"):
+            parts.append(_bound(told))
         if title.startswith("(e)"):
             parts.append("![Rate over tasks waiting](performance-waiting.svg)\n")
         if title.startswith("(i)"):
@@ -135,6 +146,19 @@ def _limits(told: dict[str, Any]) -> list[str]:
             causes.setdefault(LIMITS[each["figure"]], []).append(each["what"].removeprefix("… "))
     lines = [f"- **{'; '.join(goals)}**: {cause}" for cause, goals in causes.items()]
     return ["Where the time goes in what was missed:\n", *lines, ""] if lines else []
+
+
+def _bound(told: dict[str, Any]) -> str:
+    """Say what one process can do at most, with what the table of parts tells, beside the floor."""
+    row = told["series"]["phases"][0]
+    waits = sum(row["parts"].get(part, 0.0) for part in phases.WAITS)
+    most = 1e6 / row["daemon"]
+    words = (
+        f"So {number(waits)} µs of {number(row['wall'])} are waits for the disk. The daemon's processor time alone,"
+        f" {number(row['daemon'])} µs a task, bounds it at {number(most)} tasks/s"
+    )
+    floor = next((each["rate"] for each in told["series"].get("peers", ()) if each["name"] == "the floor"), None)
+    return words + (f", {number(most / floor)} × of the floor.\n" if floor else ".\n")
 
 
 def _table(rows: list[list[str]]) -> str:

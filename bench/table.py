@@ -142,9 +142,13 @@ def _restarts(series: dict[str, Any]) -> list[list[str]]:
 
 def _rest(series: dict[str, Any], figures: dict[str, float]) -> list[list[str]]:
     rows = [["looked for", "CPU", "wake-ups"]]
-    if "rest" in series:
+    told = series.get("rest")
+    if told:
         percent, wakes = figures["idle cpu percent"], figures["idle wakeups per s"]
-        rows.append([f"{number(series['rest']['seconds'])} s", f"{percent:.3f} % of a core", f"{number(wakes)} /s"])
+        rows.append([f"{number(told['seconds'])} s", f"{percent:.3f} % of a core", f"{number(wakes)} /s"])
+        if "pass" in told:
+            rows[0] += ["an empty pass, ms: after a second of sleep", "… one after the other"]
+            rows[1] += [number(told["pass"]["cold"]), number(told["pass"]["warm"])]
     return rows
 
 

@@ -6,12 +6,16 @@ import os
 import time
 
 from bench import drive
+from bench.parts import median
 from bench.peers.files import Ours
 from bench.race import started
 from bench.sizes import Bench
+from taskdir.daemon import Daemon
 
 SETTLE = 3.0
 """Seconds until a daemon that worked a little is at rest: its last passes and syncs are over."""
+SLEEP = 1.0
+"""Seconds before an empty pass, as a daemon at rest has them."""
 
 
 def used(pid: int) -> tuple[float, int]:
@@ -26,6 +30,31 @@ def used(pid: int) -> tuple[float, int]:
     return seconds, sleeps
 
 
+def empty_passes(root: str) -> dict[str, float]:
+    """Return the milliseconds of a pass that finds nothing: one after the other, and each after a second of sleep.
+
+    They differ by what a processor that did nothing has to fetch again, which is much on some virtual machines.
+    """
+    daemon = Daemon(root)
+    try:
+        daemon.open()
+        while daemon.one_pass():
+            pass
+        return {"warm": _passes(daemon, 200, 0.0), "cold": _passes(daemon, 10, SLEEP)}
+    finally:
+        daemon.close()
+
+
+def _passes(daemon: Daemon, count: int, sleep: float) -> float:
+    took = []
+    for _ in range(count):
+        time.sleep(sleep)
+        start = time.perf_counter()
+        daemon.one_pass()
+        took.append((time.perf_counter() - start) * 1e3)
+    return median(took)
+
+
 def rest(bench: Bench) -> None:
     """(g): look twice at a daemon that did some work and has some waiting."""
     peer = Ours()
@@ -36,7 +65,9 @@ def rest(bench: Bench) -> None:
         start, (cpu, sleeps) = time.monotonic(), used(peer.pid)
         time.sleep(bench.sizes.idle)
         seconds, (cpu_then, sleeps_then) = time.monotonic() - start, used(peer.pid)
+        peer.pause()
+        passes = empty_passes(peer.root)
     bench.progress.step()
     bench.figures["idle cpu percent"] = (cpu_then - cpu) / seconds * 100
     bench.figures["idle wakeups per s"] = (sleeps_then - sleeps) / seconds
-    bench.series["rest"] = {"seconds": seconds}
+    bench.series["rest"] = {"seconds": seconds, "pass": passes}

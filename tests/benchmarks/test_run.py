@@ -18,12 +18,12 @@ from bench.sizes import Bench, Sizes
 
 TINY = Sizes(20, 1, 2, 1, (20, 60), 10, 300, 0.1, (1, 2), 50)
 LETTERS = {
-    "abc": {"peers", "few", "beside"},
+    "abc": {"peers", "few", "phases", "beside"},
     "dh": {"starts", "latency"},
     "e": {"waiting", "restart waiting"},
     "f": {"waiting", "restart waiting", "restart history"},
     "gj": {"rest", "batch"},
-    "i": {"agents"},
+    "i": {"agents", "phases"},
 }
 
 
@@ -32,6 +32,7 @@ def measured(letters: str, under: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     monkeypatch.setattr(rates, "RIVALS", (Floor, BareRename))
     monkeypatch.setattr(rates, "BESIDE", ())
     monkeypatch.setattr(rest, "SETTLE", 0.1)
+    monkeypatch.setattr(rest, "SLEEP", 0.01)
     monkeypatch.setattr(starts, "AGAIN", 1)
     monkeypatch.setattr(history, "SEGMENT", 100_000)
     kept = list[dict[str, Any]]()
