@@ -1,6 +1,6 @@
 """make bench: every part in one run, one table, one JSON file.
 
-    make bench                    everything, about 25 minutes      make bench QUICK=1     a small run, a few minutes
+    make bench                    everything, about 20 minutes      make bench QUICK=1     a small run, a few minutes
     make bench ARGS="--parts a,c --fs here --out FILE"              make bench ARGS=--publish   renews docs/, too
 
 As root it measures on an ext4 with a journal, mounted from an image for the run and unmounted at the end.

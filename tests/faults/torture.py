@@ -1,7 +1,7 @@
 """The nightly tier: every fault tester with its full count, by one printed seed; ``make torture`` runs this.
 
-    make torture                                     all of it, hours; TASKDIR_SEED=7 plays a seed again
-    make torture ARGS=tests/faults/test_kills.py     one tester; whatever else stands in ARGS goes to pytest
+    make torture                                     all of it, an hour on two cores; TASKDIR_SEED=7 plays a seed again
+    make torture ARGS=tests/faults/test_fuzz.py      one tester; whatever else stands in ARGS goes to pytest
 
 At the end stand a row for each tester and one line of shell for each failure, which plays it again. The ledger itself
 stays, for ``evidence.py``.
