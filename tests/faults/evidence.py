@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -48,12 +47,10 @@ def _seeds(entries: list[dict[str, Any]]) -> str:
 
 def counts(entries: list[dict[str, Any]]) -> str:
     """Return the table with where and when it was made."""
-    commit = subprocess.run(
-        ["git", "-C", ledger.HOME, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    commits = ", ".join(sorted({entry.get("commit", "") for entry in entries} - {""})) or ledger.commit()
     where = f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    return f"Made by `tests/faults/evidence.py` on {day}: {where}, commit {commit}.\n\n{counts_table(entries)}"
+    return f"Made by `tests/faults/evidence.py` on {day}: {where}, commit {commits}.\n\n{counts_table(entries)}"
 
 
 def bugs_table(bugs: list[dict[str, Any]]) -> str:

@@ -27,10 +27,12 @@ import json
 import os
 import random
 import shlex
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,15 @@ class Entry:
 
     runs: int = 0
     findings: list[str] = field(default_factory=list)
+
+
+@cache
+def commit() -> str:
+    """Return which commit is tested, "-dirty" behind it if files differ; empty where git cannot tell."""
+    words = ["git", "-C", str(HOME), "describe", "--always", "--dirty"]
+    with suppress(OSError):
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    return ""
 
 
 def torture() -> bool:
@@ -108,6 +119,7 @@ def note(
         "seed": seed,
         "seconds": round(seconds, 1),
         "findings": list(findings),
+        "commit": commit(),
         "replay": replay(seed),
         "tier": "nightly" if torture() else "change",
     }
