@@ -87,7 +87,7 @@ def test_no_failed_block_breaks_a_promise(kind: str) -> None:
     needs(kind)
     seed = ledger.seed()
     with ledger.entry(f"EIO on {kind}", seed=seed, unit="failing disks") as entry:
-        report = power("eio", kind, "--states", "150" if ledger.torture() else "5", "--seed", str(seed))
+        report = power("eio", kind, "--states", "160" if ledger.torture() else "5", "--seed", str(seed))
         entry.runs += report["states"]
         entry.findings += [f"{each['wrong']}; {each['replay']}" for each in report["findings"]]
         print(f"{kind}: {report['took']}")
