@@ -49,8 +49,8 @@ AT_REST = (
 IDLE = (
     "It wakes once in `scan_seconds`, a second by default, to see what no event told. What such an empty pass"
     " takes depends on the machine more than on us: after a second of sleep the processor has to fetch all of it again,"
-    " which on a virtual machine with busy neighbours takes many times as long as the pass itself (table (g)). A"
-    " larger `scan_seconds` makes it less."
+    " which on a virtual machine with busy neighbours takes many times as long as the pass itself:"
+    ' `make bench ARGS="--parts g"` tells both. A larger `scan_seconds` makes it less.'
 )
 REPLAY = (
     "A line is read strictly (duplicate keys, depth, numbers), hashed and compared, its event is folded, and rows of up"
