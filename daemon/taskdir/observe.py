@@ -62,6 +62,7 @@ class Observer:
     def look(self, now: Now, settings: Settings) -> Seen:
         """Return what is there now."""
         seen = Seen(first=self._first)
+        self._list_messages()  # first: whoever writes a contract, then a message of its type, finds it known
         self._look_at_contracts(settings)
         self._busy = self._busy and now.seconds - self._offers_looked < settings.scan_seconds
         self._look_at_ready(seen)
@@ -225,14 +226,17 @@ class Observer:
             else:
                 seen.results.append(paper)
 
-    def _read_messages(self, seen: Seen, now: Now, settings: Settings) -> None:
-        """Read the next messages of the last listing, and list again once it is used up: inbox/ may be long."""
-        self.papers.count = self.papers.bytes = 0
-        if self._rooms is not None and self._contracts_known:
-            self._read_rooms(self._rooms, seen, now, settings)
+    def _list_messages(self) -> None:
+        """List inbox/, once the last listing is used up: it may be long."""
         if not self._inbox:
             found = filter(names.is_message_name, _list(self._places.inbox))
             self._inbox = sorted(found, key=os.fsencode, reverse=True)
+
+    def _read_messages(self, seen: Seen, now: Now, settings: Settings) -> None:
+        """Read the next messages of the last listing."""
+        self.papers.count = self.papers.bytes = 0
+        if self._rooms is not None and self._contracts_known:
+            self._read_rooms(self._rooms, seen, now, settings)
         while self._inbox and self._contracts_known:
             if self.papers.count >= PASS_LIMIT:
                 seen.more = True

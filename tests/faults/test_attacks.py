@@ -174,7 +174,7 @@ def test_the_page_is_made_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("what", "owner", "name", "planted"),
     [
-        ("change an entry in state/", entries.Entries, "heal", lambda self, seen: None),
+        ("change an entry in state/", entries.Entries, "heal", lambda self: None),
         ("change a record in done/", compare, "_records", lambda index, look: iter(())),
         ("copy another's claim", claims, "_breach", lambda *_: iter(())),
         ("rewrite history", checkpoint.Witness, "findings", lambda self, place, last: []),

@@ -88,6 +88,24 @@ def test_a_taken_message_waits_for_contracts_that_cannot_be_read(
     assert read(world, "rejected/c.reason.json")["code"] == "state-contract"
 
 
+def test_a_contract_is_known_to_a_message_that_comes_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both come in the middle of a pass: what that pass sees of inbox/ is no newer than what it knows of contracts/."""
+    world = World(tmp_path, Countdown())
+    world.passes()
+    look = Observer._look_at_contracts
+
+    def meanwhile(self: Observer, *given: Any) -> None:
+        look(self, *given)
+        if not (world.root / "contracts/fresh.json").exists():
+            world.write("contracts/fresh.json", {})
+            world.write("inbox/a.json", {"type": "fresh"})
+
+    monkeypatch.setattr(Observer, "_look_at_contracts", meanwhile)
+    world.start().one_pass()
+    world.passes()
+    assert [name.split(".")[1] for name in os.listdir(world.root / "ready/default")] == ["a"]
+
+
 def failing(number: int) -> Any:
     """Return a function that always raises an OSError."""
 
