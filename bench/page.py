@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import phases, plot, table
+from bench import plot, table
 from bench.judge import number
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -49,7 +49,7 @@ AT_REST = (
 IDLE = (
     "It wakes once in `scan_seconds`, a second by default, to see what no event told. What such an empty pass"
     " takes depends on the machine more than on us: after a second of sleep the processor has to fetch all of it again,"
-    " which on a virtual machine with busy neighbours takes many times as long as the pass itself:"
+    " which on some virtual machines takes many times as long as the pass itself:"
     ' `make bench ARGS="--parts g"` tells both. A larger `scan_seconds` makes it less.'
 )
 REPLAY = (
@@ -151,7 +151,7 @@ def _limits(told: dict[str, Any]) -> list[str]:
 def _bound(told: dict[str, Any]) -> str:
     """Say what one process can do at most, with what the table of parts tells, beside the floor."""
     row = told["series"]["phases"][0]
-    waits = sum(row["parts"].get(part, 0.0) for part in phases.WAITS)
+    waits = sum(spent for part, spent in row["parts"].items() if "waiting for" in part)
     most = 1e6 / row["daemon"]
     words = (
         f"So {number(waits)} µs of {number(row['wall'])} are waits for the disk. The daemon's processor time alone,"

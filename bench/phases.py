@@ -34,7 +34,6 @@ PARTS: tuple[tuple[Any, str, str], ...] = (
     (view.View, "publish", "taking away what was answered"),
     (window.Window, "reconcile", "offers: writing them"),
 )
-WAITS = ("waiting for work", "the log: waiting for its sync", "records: waiting for their sync")
 
 
 class Clock:

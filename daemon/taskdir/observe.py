@@ -1,7 +1,7 @@
 """One look at everything that others may have changed; the only reader of agents' and operators' places (SPEC 10.3).
 
 Source directories are listed before destination ones (ready/ before claimed/), so that nothing that moves meanwhile is
-overlooked. Changes nothing on disk.
+overlooked; messages before contracts, so that a message finds the one that came before it. Changes nothing on disk.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import errno
 import logging
 import os
+from collections.abc import Iterator
 
 from taskdir import contracts, known, names, papers, strictjson
 from taskdir.contracts import Catalog
@@ -53,6 +54,7 @@ class Observer:
         self._state_looked = self._offers_looked = float("-inf")
         self._busy = False
         self._inbox: list[str] = []
+        self._rounds: Iterator[list[tuple[str, str, str]]] = iter(())
         self._holdings = Holdings(places, walls=rooms is not None)
         self.papers = Papers(walls=rooms is not None)
         self._contract_files: dict[str, dict[str, Signature]] = {}
@@ -62,7 +64,7 @@ class Observer:
     def look(self, now: Now, settings: Settings) -> Seen:
         """Return what is there now."""
         seen = Seen(first=self._first)
-        self._list_messages()  # first: whoever writes a contract, then a message of its type, finds it known
+        self._list_messages()
         self._look_at_contracts(settings)
         self._busy = self._busy and now.seconds - self._offers_looked < settings.scan_seconds
         self._look_at_ready(seen)
@@ -227,17 +229,20 @@ class Observer:
                 seen.results.append(paper)
 
     def _list_messages(self) -> None:
-        """List inbox/, once the last listing is used up: it may be long."""
+        """List the agents' inboxes, and inbox/ once its last listing is used up: it may be long."""
+        if self._rooms is not None:
+            self._rounds = self._rooms.rounds()
         if not self._inbox:
             found = filter(names.is_message_name, _list(self._places.inbox))
             self._inbox = sorted(found, key=os.fsencode, reverse=True)
 
     def _read_messages(self, seen: Seen, now: Now, settings: Settings) -> None:
-        """Read the next messages of the last listing."""
+        """Read the next messages of the last listings."""
         self.papers.count = self.papers.bytes = 0
-        if self._rooms is not None and self._contracts_known:
-            self._read_rooms(self._rooms, seen, now, settings)
-        while self._inbox and self._contracts_known:
+        if not self._contracts_known:
+            return
+        self._read_rooms(seen, now, settings)
+        while self._inbox:
             if self.papers.count >= PASS_LIMIT:
                 seen.more = True
                 return
@@ -247,9 +252,9 @@ class Observer:
             if paper is not None:
                 seen.messages.append(paper)
 
-    def _read_rooms(self, rooms: Rooms, seen: Seen, now: Now, settings: Settings) -> None:
+    def _read_rooms(self, seen: Seen, now: Now, settings: Settings) -> None:
         """Read a message of each agent in turn, so that a flood of one delays the others by no more than its turns."""
-        for messages in rooms.rounds():
+        for messages in self._rounds:
             if self.papers.count >= PASS_LIMIT or self.papers.bytes >= MOST_BYTES:
                 seen.more = True
                 break

@@ -30,10 +30,10 @@ class Rooms:
         """Claims on record whose task file is not in the agent's directory yet."""
 
     def rounds(self) -> Iterator[list[tuple[str, str, str]]]:
-        """List all rooms' inboxes; yield (path, name, agent) of the first message of each, then of the second, …"""
+        """List all rooms' inboxes now; the iterator gives (path, name, agent) of the first message of each, then of the
+        second, …"""
         rooms = [[*self._messages(agent)] for agent in sorted(listed(self._places.agents))]
-        for each in itertools.zip_longest(*rooms):
-            yield [message for message in each if message is not None]
+        return ([message for message in each if message is not None] for each in itertools.zip_longest(*rooms))
 
     def _messages(self, agent: str) -> Iterator[tuple[str, str, str]]:
         """What is no regular file there does not exist for the daemon: it could not be moved away."""

@@ -88,9 +88,15 @@ def test_a_taken_message_waits_for_contracts_that_cannot_be_read(
     assert read(world, "rejected/c.reason.json")["code"] == "state-contract"
 
 
-def test_a_contract_is_known_to_a_message_that_comes_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both come in the middle of a pass: what that pass sees of inbox/ is no newer than what it knows of contracts/."""
+@pytest.mark.parametrize("inbox", ["inbox", "agents/al/inbox"])
+def test_a_contract_is_known_to_a_message_that_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inbox: str
+) -> None:
+    """Both come in the middle of a pass: the messages that it sees are no newer than the contracts that it knows."""
     world = World(tmp_path, Countdown())
+    if inbox != "inbox":
+        world.write("taskdir.json", {"protocol": 1, "settle_seconds": 0, "walls": True})
+        (world.root / inbox).mkdir(parents=True)
     world.passes()
     look = Observer._look_at_contracts
 
@@ -98,12 +104,14 @@ def test_a_contract_is_known_to_a_message_that_comes_after_it(tmp_path: Path, mo
         look(self, *given)
         if not (world.root / "contracts/fresh.json").exists():
             world.write("contracts/fresh.json", {})
-            world.write("inbox/a.json", {"type": "fresh"})
+            world.write(f"{inbox}/al-a.json", {"type": "fresh"})
 
     monkeypatch.setattr(Observer, "_look_at_contracts", meanwhile)
     world.start().one_pass()
     world.passes()
-    assert [name.split(".")[1] for name in os.listdir(world.root / "ready/default")] == ["a"]
+    said = [event["event"] for event in world.events()]
+    assert said.count("accepted") == 1, said
+    assert "rejected" not in said
 
 
 def failing(number: int) -> Any:
